@@ -1,0 +1,89 @@
+"""Sizes, seeds and device: the one place that says how big a run is."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sdnet_lib.errors import InputError
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The sizes of a run.
+
+    Attributes
+    ----------
+    name : str
+        ``smoke`` (seconds, for nbval), ``quick`` (minutes on two CPU cores), ``full`` (a Colab GPU) or
+        ``paper`` (the protocol of Section 5 of the paper).
+    images : int
+        Images in the synthetic cohort, half of them positive.
+    image_size : int
+        Side of a synthetic radiograph in pixels.
+    side : int
+        Side in pixels of what a classifier sees.
+    batch : int
+        Images in a batch; the paper's is 16.
+    epochs : int
+        Most epochs that a classifier trains; validation may stop it sooner.
+    patience : int
+        Epochs without a better validation loss before training stops.
+    repeats, folds : int
+        Cross-validation: the paper repeats 5 folds 5 times.
+    backbone : str
+        torchvision or timm name of the classifier's trunk.
+    """
+
+    name: str
+    images: int
+    image_size: int
+    side: int
+    batch: int
+    epochs: int
+    patience: int
+    repeats: int
+    folds: int
+    backbone: str
+
+
+PROFILES = {
+    p.name: p
+    for p in (
+        Profile("smoke", 48, 128, 64, 16, 1, 1, 1, 2, "tf_efficientnet_lite0"),
+        Profile("quick", 200, 256, 128, 16, 5, 3, 1, 5, "tf_efficientnet_lite0"),
+        Profile("full", 852, 512, 224, 16, 30, 5, 5, 5, "resnet50"),
+        Profile("paper", 852, 1024, 224, 16, 100, 10, 5, 5, "resnet50"),
+    )
+}
+
+
+def get_profile(name: str) -> Profile:
+    """Return the profile called `name`; raise `InputError` naming the choices for any other name."""
+    if name not in PROFILES:
+        raise InputError(f"unknown profile {name!r}: choose one of {', '.join(PROFILES)}")
+    return PROFILES[name]
+
+
+def pick_device() -> torch.device:
+    """Return the GPU if there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def set_seed(seed: int) -> None:
+    """Seed Python, NumPy and torch (the generators that fastai draws from)."""
+    import random
+
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def cache_dir() -> Path:
+    """Return the folder for things that can be made or fetched again: ``$SDNET_CACHE`` or ``~/.cache/sdnet``."""
+    base = os.environ.get("SDNET_CACHE")
+    return Path(base) if base else Path.home() / ".cache" / "sdnet"
