@@ -1,0 +1,87 @@
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sdnet_lib import rale
+from sdnet_lib.errors import InputError
+
+LEVEL_OF_SCORE = ["Normal", "Mild", "Mild", "Moderate", "Moderate", "Moderate", "Severe", "Severe", "Severe"]
+
+
+def test_every_set_of_parts_scores_its_size():
+    subsets = [chosen for size in range(9) for chosen in combinations(rale.PARTS, size)]
+    assert len(subsets) == 256
+    assert all(rale.score(chosen) == len(chosen) == rale.score(" ".join(chosen)) for chosen in subsets)
+
+
+def test_parts_agree_with_lung_scores():
+    for chosen in combinations(rale.PARTS, 3):
+        right = sum(name.startswith("R") for name in chosen)
+        assert rale.score(chosen) == rale.score_from_lungs(right, 3 - right)
+
+
+@pytest.mark.parametrize(("total", "level"), list(enumerate(LEVEL_OF_SCORE)))
+def test_levels_follow_section_1(total, level):
+    assert rale.severity(total) == rale.severity(float(total)) == rale.severity(np.int64(total)) == level
+    assert rale.positive_severity(total) == ("Normal-PCR+" if total == 0 else level)
+
+
+@pytest.mark.parametrize(
+    ("extent", "level"),
+    [
+        (0.0, "Normal"),
+        (0.3, "Normal"),  # one rater of three saw one part
+        (0.5, "Mild"),  # a half goes up
+        (0.7, "Mild"),
+        (2.3, "Mild"),
+        (2.5, "Moderate"),  # half to even would say Mild
+        (2.7, "Moderate"),
+        (5.3, "Moderate"),
+        (5.7, "Severe"),
+        (8.0, "Severe"),
+    ],
+)
+def test_extents_round_halves_up(extent, level):
+    assert rale.from_extent(extent) == level
+
+
+def test_severity_never_falls_as_the_extent_grows():
+    levels = rale.extent_severities(pd.Series(np.linspace(0, 8, 801)))
+    assert levels.is_monotonic_increasing
+    assert set(levels) == set(rale.LEVELS)
+
+
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        (lambda: rale.score(["R5"]), "R5"),
+        (lambda: rale.score("R1 l4"), "l4"),
+        (lambda: rale.score(["R1", "L2", "R1"]), "R1"),
+        (lambda: rale.score(["R1", float("nan")]), "nan"),
+        (lambda: rale.score(float("nan")), "nan"),
+        (lambda: rale.score_from_lungs(5, 0), "right lung.*5"),
+        (lambda: rale.score_from_lungs(0, -1), "left lung.*-1"),
+        (lambda: rale.score_from_lungs(1.5, 0), "1.5"),
+        (lambda: rale.severity(9), "9"),
+        (lambda: rale.severity(float("nan")), "nan"),
+        (lambda: rale.severity("3"), "'3'"),
+        (lambda: rale.severity(True), "True"),
+        (lambda: rale.from_extent(8.1), "8.1"),
+        (lambda: rale.from_extent(-0.1), "-0.1"),
+        (lambda: rale.from_extent(None), "None"),
+        (lambda: rale.severities(pd.Series([1, np.nan])), "nan"),
+    ],
+)
+def test_bad_values_are_named(call, named):
+    with pytest.raises(InputError, match=named) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+
+
+def test_series_keep_their_index():
+    parts = pd.Series({"a": "", "b": "R1 L4", "c": " ".join(rale.PARTS)})
+    totals = rale.scores(parts)
+    assert totals.to_dict() == {"a": 0, "b": 2, "c": 8}
+    assert rale.severities(totals).astype(str).to_dict() == {"a": "Normal", "b": "Mild", "c": "Severe"}
