@@ -1,0 +1,154 @@
+"""Every figure of the book, in one style: data in, a matplotlib Figure out.
+
+A figure function wears ``@style()``, takes its axes from `canvas` and returns the Figure. That is already closed
+for pyplot, so that a notebook shows it once, as the value of the cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+# Okabe and Ito's palette: told apart by readers with any kind of colour vision, and in print.
+COLOURS = {
+    "blue": "#0072B2",
+    "orange": "#E69F00",
+    "green": "#009E73",
+    "vermilion": "#D55E00",
+    "sky": "#56B4E9",
+    "purple": "#CC79A7",
+    "yellow": "#F0E442",
+    "black": "#000000",
+    "grey": "#777777",
+}
+CYCLE = [COLOURS[name] for name in ("blue", "vermilion", "green", "orange", "purple", "sky", "black")]
+CLASS_COLOURS = {"N": COLOURS["blue"], "P": COLOURS["vermilion"]}
+MARKERS = "osD^vPX"
+WIDTH = 8.0  # inches; at 150 dpi wider than the book's text column, hence sharp on any screen
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Draw in the book's style inside the ``with`` block or, as a decorator, inside the function."""
+    with mpl.rc_context(
+        {
+            "figure.dpi": 150,
+            "figure.facecolor": "white",
+            "font.size": 10,
+            "axes.prop_cycle": mpl.cycler(color=CYCLE),
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.titlesize": 10,
+            "axes.titlelocation": "left",
+            "axes.grid": False,
+            "grid.color": "#dddddd",
+            "legend.frameon": False,
+            "image.cmap": "gray",
+        }
+    ):
+        yield
+
+
+def canvas(
+    rows: int = 1, cols: int = 1, *, width: float = WIDTH, height: float = 3.0, **options: object
+) -> tuple[Figure, np.ndarray]:
+    """Return a figure of `width` x `height` inches, closed for pyplot, and its (rows, cols) array of axes.
+
+    `options` go to `matplotlib.pyplot.subplots` (``sharex``, ``width_ratios`` and so on).
+    """
+    figure, axes = plt.subplots(
+        rows, cols, figsize=(width, height), layout="constrained", squeeze=False, **options
+    )
+    plt.close(figure)
+    return figure, axes
+
+
+@style()
+def contact_sheet(
+    images: Sequence[np.ndarray],
+    titles: Sequence[str] | None = None,
+    *,
+    cols: int | None = None,
+    colours: Sequence[str] | None = None,
+) -> Figure:
+    """Show images side by side.
+
+    Parameters
+    ----------
+    images : sequence of array, (H, W) or (H, W, 3)
+        Grey images are shown from 0 (black) to 1 (white), without stretching the contrast.
+    titles : sequence of str, optional
+        One a picture.
+    cols : int, optional
+        Pictures in a row; all in one row if there are at most eight.
+    colours : sequence of str, optional
+        Colours of the titles, for instance from `CLASS_COLOURS`.
+    """
+    cols = cols or (len(images) if len(images) <= 8 else 8)
+    rows = -(-len(images) // cols)
+    title_room = 0.3 if titles is not None else 0.05
+    figure, axes = canvas(rows, cols, height=rows * (WIDTH / cols + title_room))
+    for number, axis in enumerate(axes.flat):
+        axis.set_axis_off()
+        if number >= len(images):
+            continue
+        axis.imshow(images[number], vmin=0, vmax=1)
+        if titles is not None:
+            axis.set_title(titles[number], fontsize=9, color=colours[number] if colours else "black")
+    return figure
+
+
+@style()
+def comparison(
+    table: pd.DataFrame,
+    *,
+    label: str,
+    value: str,
+    low: str | None = None,
+    high: str | None = None,
+    group: str | None = None,
+    xlabel: str = "",
+    limits: tuple[float, float] = (0.0, 1.0),
+    baseline: float | None = None,
+    baseline_name: str = "chance",
+) -> Figure:
+    """Compare values, one line a `label` and one colour and marker a `group`, with intervals if given.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Long form: one row a (label, group). Order of first appearance is kept, from the top down.
+    label, value, low, high, group : str
+        Column names; `low` and `high` bound the interval.
+    limits : (float, float)
+        Range of the horizontal axis.
+    baseline : float, optional
+        Where to draw a dashed line: what a model that knows nothing reaches.
+    """
+    labels = list(dict.fromkeys(table[label]))
+    groups = list(dict.fromkeys(table[group])) if group else [None]
+    figure, axes = canvas(height=0.7 + len(labels) * (0.22 + 0.13 * len(groups)))
+    axis = axes[0, 0]
+    for number, name in enumerate(groups):
+        rows = table[table[group] == name] if group else table
+        shift = (number - (len(groups) - 1) / 2) * 0.7 / len(groups)
+        y = np.array([labels.index(entry) for entry in rows[label]]) + shift
+        if low and high:
+            axis.hlines(y, rows[low], rows[high], color=CYCLE[number % len(CYCLE)], linewidth=2)
+        axis.plot(
+            rows[value], y, MARKERS[number % len(MARKERS)], color=CYCLE[number % len(CYCLE)], label=name
+        )
+    if baseline is not None:
+        axis.axvline(baseline, color=COLOURS["grey"], linestyle="--", zorder=0, label=baseline_name)
+    axis.set(yticks=range(len(labels)), yticklabels=labels, xlim=limits, xlabel=xlabel)
+    axis.set_ylim(len(labels) - 0.5, -0.5)
+    axis.grid(axis="x")
+    if group or baseline is not None:
+        figure.legend(loc="outside upper left", ncols=4, fontsize=9)
+    return figure
