@@ -1,7 +1,7 @@
 """Every figure of the book, in one style: data in, a matplotlib Figure out.
 
-A figure function wears ``@style()``, takes its axes from `canvas` and returns the Figure. That is already closed
-for pyplot, so that a notebook shows it once, as the value of the cell.
+A figure function wears ``@style()``, takes its axes from `canvas` and returns the Figure, closed for
+pyplot so that a notebook shows it once, as the value of the cell.
 """
 
 from __future__ import annotations
