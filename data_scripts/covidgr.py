@@ -1,0 +1,62 @@
+"""COVIDGR-1.0: its layout, its published counts, and where to fetch it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pandas as pd
+
+from sdnet_lib.cohort import LABELS, SEVERITIES, CohortError, complete, read_table
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".dcm")
+
+
+def read_layout(folder: Path) -> pd.DataFrame:
+    """Read a folder laid out as COVIDGR-1.0: ``N/``, ``P/`` and ``severity.csv`` (`Name,Severity`).
+
+    Raises
+    ------
+    CohortError
+        If a part is missing, a row of ``severity.csv`` has no image, or a positive image no severity.
+    """
+    for part in ("N", "P", "severity.csv"):
+        if not (folder / part).exists():
+            raise CohortError(f"{folder}: neither cohort.csv nor COVIDGR's layout (no {part})")
+    files = {label: _images(folder / label) for label in LABELS}
+    levels = _severities(folder / "severity.csv", files["P"])
+    rows = [(file.stem, file, label) for label in LABELS for file in files[label]]
+    cohort = pd.DataFrame(rows, columns=["image_id", "file", "label"]).astype({"file": str})
+    if cohort["image_id"].duplicated().any():  # 1.jpg in both folders
+        cohort["image_id"] = cohort["label"] + "-" + cohort["image_id"]
+    cohort["severity"] = [
+        levels[Path(row.file).name] if row.label == "P" else "" for row in cohort.itertuples()
+    ]
+    return complete(cohort, folder.resolve().name)
+
+
+def _images(folder: Path) -> list[Path]:
+    folder = Path(os.path.abspath(folder))
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+
+
+def _severities(path: Path, positives: list[Path]) -> dict[str, str]:
+    """Return the severity of each positive file by its name, checked both ways."""
+    table = read_table(path, ("Name", "Severity"))
+    known = {level.upper(): level for level in SEVERITIES}
+    by_name = {file.name: file.name for file in positives} | {file.stem: file.name for file in positives}
+    levels: dict[str, str] = {}
+    for index, name, level in zip(table.index, table["Name"], table["Severity"], strict=True):
+        where = f"{path}, row {index + 2}"
+        if name not in by_name:
+            raise CohortError(f"{where}, column Name: no image {name!r} in {path.parent / 'P'}")
+        if level.upper() not in known:
+            choices = ", ".join(known)
+            raise CohortError(f"{where}, column Severity: {level!r} is not one of {choices}")
+        if by_name[name] in levels:
+            raise CohortError(f"{where}, column Name: {name!r} appears twice")
+        levels[by_name[name]] = known[level.upper()]
+    for file in positives:
+        if file.name not in levels:
+            raise CohortError(f"{path}: no row for {file}")
+    return levels
