@@ -9,7 +9,8 @@ defaults are the paper's values. The tables may come from `sdnet_lib.hospital` o
 - pcr, one row a test: ``patient_id, sampled, result`` (positive, negative, inconclusive or blank);
 - readings, one row a reading: ``study_id, reader, read_at, score`` (0 to 8, blank if none was given).
 
-Read CSV files of a real archive with ``dtype=str``, lest ids lose their zeros; numbers and times are converted here.
+Read CSV files of a real archive with ``dtype=str``, lest ids lose their zeros: numbers and times are
+converted here.
 """
 
 from __future__ import annotations
@@ -169,8 +170,8 @@ def judge(
 
     within_pcr, within_reading = _window(pcr_hours), _window(reading_hours)
     exclude("incomplete record", studies[NEEDED].isna().any(axis=1))
-    exclude("another machine", ~studies["machine"].isin(machines))
     exclude(f"view is not {' or '.join(views)}", ~studies["view"].isin(views))
+    exclude("another machine", ~studies["machine"].isin(machines))
     exclude("picture filed under two patients", owners > 1)
     exclude("copy of an earlier picture", _later(studies, left & picture.notna(), picture))
     exclude(f"no RT-PCR result{within_pcr}", studies["label"] == "")

@@ -47,7 +47,7 @@ def reasons(*three, **rules):
         ({"taken": pd.NaT}, "incomplete record"),
         ({"machine": "Bedside"}, "another machine"),
         ({"view": "AP"}, "view is not PA"),
-        ({"view": "AP", "machine": "Bedside"}, "another machine"),  # the first rule that strikes is counted
+        ({"view": "AP", "machine": "Bedside"}, "view is not PA"),  # the first rule that strikes is counted
         ({"taken": hours(100)}, "no RT-PCR result within 24 h"),
         ({"taken": hours(-100), "patient_id": "untested"}, "no RT-PCR result within 24 h"),
         ({"taken": hours(1.5)}, "fewer than 2 readings within 24 h"),  # read before it was taken
