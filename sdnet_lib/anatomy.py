@@ -1,0 +1,322 @@
+"""The body that the synthetic radiograph is taken of: organs as path lengths along parallel rays, in cm.
+
+The frame is the patient's, seen from the front: the origin is the carina, x grows to the patient's left (the
+right side of the picture), y grows downwards; lengths are cm at the detector. Big organs are closed formulas
+on the pixel grid. Thin ones (ribs, clavicles, vessels, airways) are swept tubes: sample points that carry a
+volume, projected on the grid by `splat`, so a tube that runs towards the X-ray source is as bright as it
+should be, at any pixel size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+SIDES = (("R", -1.0), ("L", 1.0))
+_LEVELS = np.arange(-5, 13)  # vertebrae around T5 (0), which lies at the carina
+
+
+@dataclass(frozen=True)
+class Patient:
+    """What makes one chest differ from the next; lengths in cm, angles in radians.
+
+    Attributes
+    ----------
+    sex : str
+        ``F`` or ``M``.
+    age : int
+        Years.
+    scale : float
+        Body size; 1 is an average adult.
+    depth : float
+        Thickness of the chest from front to back.
+    fat : float
+        Soft tissue around the rib cage.
+    width : float
+        Half the width of the rib cage's inside at its widest.
+    apex, dome : float
+        Height of the lung tops and of the right diaphragm dome (inspiration moves it).
+    dome_step : float
+        How much lower the left dome is.
+    heart : float
+        Size of the heart; 1 is a cardiothoracic ratio of about 0.45.
+    knob : float
+        Radius of the aortic knob; grows with age.
+    turn : float
+        Rotation about the long axis: what lies in front moves this share of its depth to the left.
+    tilt : float
+        Lean in the picture plane.
+    sway : tuple of float
+        Amplitude and phase of the spine's sideways curve.
+    shift : tuple of float
+        Where the carina lies off the detector's centre, x and y.
+    breast : float
+        Thickness of the breasts (or chest muscles).
+    shoulder : float
+        How far the shoulders are raised.
+    gas : float
+        Size of the stomach bubble, 0 for none.
+    """
+
+    sex: str
+    age: int
+    scale: float
+    depth: float
+    fat: float
+    width: float
+    apex: float
+    dome: float
+    dome_step: float
+    heart: float
+    knob: float
+    turn: float
+    tilt: float
+    sway: tuple[float, float]
+    shift: tuple[float, float]
+    breast: float
+    shoulder: float
+    gas: float
+
+
+def draw_patient(rng: np.random.Generator, sex: str | None = None, view: str = "PA") -> Patient:
+    """Draw the traits of a patient; AP (bedside) views breathe in less, magnify the heart and turn more."""
+    draw = rng.normal(size=16).clip(-2.2, 2.2)
+    flat = rng.random(8)
+    sex = sex or ("F" if flat[0] < 0.5 else "M")
+    male, bed = float(sex == "M"), float(view == "AP")
+    age = int(np.clip(56 + 16 * draw[0], 18, 94))
+    fat = float(np.clip(2.4 + 0.8 * draw[3] - 0.2 * male, 1.2, 4.8))
+    return Patient(
+        sex=sex,
+        age=age,
+        scale=0.955 + 0.06 * male + 0.035 * draw[1],
+        depth=21.0 + 1.3 * male + 1.5 * draw[2] + 1.2 * (fat - 2.4),
+        fat=fat,
+        width=13.0 + 0.5 * draw[4] - 0.2 * bed,
+        apex=-10.8 + 0.6 * draw[5] + 0.6 * bed,
+        dome=10.2 + 1.1 * draw[6] - 1.6 * bed,
+        dome_step=1.2 + 0.5 * draw[7],
+        heart=(0.98 + 0.07 * draw[8] + 0.0015 * (age - 56)) * (1 + 0.1 * bed),
+        knob=1.35 + 0.012 * (age - 40) + 0.12 * draw[9],
+        turn=(0.02 + 0.03 * bed) * draw[10],
+        tilt=(0.014 + 0.012 * bed) * draw[11],
+        sway=(0.12 + 0.35 * flat[1] ** 3, 6.28 * flat[2]),
+        shift=(0.5 * draw[12], -1.6 + 0.9 * draw[13]),
+        breast=float(np.clip((0.6 if male else 2.0) + (0.2 + 0.6 * (1 - male)) * draw[14], 0.1, 4.0)),
+        shoulder=0.8 * draw[15] + 0.8 * bed,
+        gas=max(0.0, flat[3] - 0.3) * 1.6,
+    )
+
+
+class Frame:
+    """The pixel grid in the patient's coordinates.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Rows and columns.
+    pixel : float
+        Side of a pixel in patient cm.
+    x, y : numpy.ndarray
+        float32 patient coordinates of the pixel centres, shapes (rows, columns) and (rows, 1).
+    mid : numpy.ndarray
+        x of the spine's axis in each row, shape (rows, 1).
+    """
+
+    def __init__(self, patient: Patient, shape: tuple[int, int], field: float) -> None:
+        rows, columns = shape
+        self.patient, self.shape = patient, shape
+        self.pixel = field / max(shape) / patient.scale
+        self._left = -(columns - 1) / 2 * self.pixel - patient.shift[0]
+        self._top = -(rows - 1) / 2 * self.pixel - patient.shift[1]
+        self.y = (self._top + self.pixel * np.arange(rows, dtype=np.float32))[:, None]
+        across = (self._left + self.pixel * np.arange(columns, dtype=np.float32))[None]
+        self.x = across - np.float32(patient.tilt) * self.y
+        amplitude, phase = patient.sway
+        self.mid = (amplitude * np.sin(self.y / 7 + phase) + patient.turn * 5).astype(np.float32)
+
+    def axis(self, y: np.ndarray) -> np.ndarray:
+        """Return x of the spine at heights `y`."""
+        amplitude, phase = self.patient.sway
+        return amplitude * np.sin(y / 7 + phase) + self.patient.turn * 5
+
+    def splat(self, x: np.ndarray, y: np.ndarray, volume: np.ndarray) -> np.ndarray:
+        """Project points that carry volumes (cm^3) to a path length image (cm), shared by four pixels each."""
+        rows, columns = self.shape
+        u = ((x + self.patient.tilt * y - self._left) / self.pixel).ravel()
+        v = ((y - self._top) / self.pixel).ravel()
+        inside = (u >= 0) & (u < columns - 1) & (v >= 0) & (v < rows - 1)
+        u, v, weight = u[inside], v[inside], volume.ravel()[inside] / self.pixel**2
+        column, row = u.astype(np.int32), v.astype(np.int32)
+        u -= column
+        v -= row
+        corner = row * columns + column
+        flat = np.zeros(rows * columns)
+        for step, share in (
+            (0, (1 - u) * (1 - v)),
+            (1, u * (1 - v)),
+            (columns, (1 - u) * v),
+            (columns + 1, u * v),
+        ):
+            flat += np.bincount(corner + step, weight * share, minlength=flat.size)
+        return flat.reshape(self.shape).astype(np.float32)
+
+
+def sphere(u: np.ndarray) -> np.ndarray:
+    """Return the half chord of a unit ball whose squared distance from the centre is `u`."""
+    return np.sqrt(np.maximum(1 - u, 0))
+
+
+def smooth(u: np.ndarray) -> np.ndarray:
+    """Go smoothly from 0 (u <= 0) to 1 (u >= 1)."""
+    u = np.clip(u, 0, 1)
+    return u * u * (3 - 2 * u)
+
+
+def _curve(y: np.ndarray, points: list[tuple[float, float]]) -> np.ndarray:
+    """Interpolate x over y through (y, x) points, shape-preserving, constant beyond the ends."""
+    from scipy.interpolate import PchipInterpolator
+
+    at, value = np.array(points).T
+    return PchipInterpolator(at, value)(np.clip(y, at[0], at[-1])).astype(np.float32)
+
+
+def body(frame: Frame) -> np.ndarray:
+    """Path through everything inside the skin: neck, shoulders, trunk, arms and breasts."""
+    p, x, y = frame.patient, frame.x, frame.y
+    up = -p.shoulder
+    chest = p.width + p.fat + 1.2
+    half = _curve(
+        y,
+        [
+            (-26, 6.2),
+            (-17, 5.6 + 0.2 * p.fat),
+            (-15 + up, 7.0),
+            (-13.6 + up, 10.5),
+            (-12.4 + up, 15),
+            (-10.8 + up, 19),
+            (-8 + up, 20.3),
+            (-5 + up, 20),
+            (-1, chest + 1.2),
+            (4, chest + 0.2),
+            (11, chest - 0.2),
+            (18, chest - 0.6),
+            (26, chest + 0.3),
+        ],
+    )
+    thick = _curve(
+        y, [(-26, 11), (-15, 11.5), (-12, 14), (-7, 18), (0, p.depth), (12, p.depth), (24, p.depth * 1.02)]
+    )
+    trunk = thick * sphere((x / half) ** 2) ** 0.8
+    arms = np.zeros_like(trunk)
+    for _, side in SIDES:
+        s = side * x
+        along = np.clip((y + 8 - up) / 26, 0, 1)
+        arms += (
+            9.4 * sphere(((s - 18.6 - 6.0 * along) / (4.4 - 0.7 * along)) ** 2) * smooth((y + 12.5 - up) / 5)
+        )
+    return (trunk**3 + arms**3) ** (1 / 3) + breasts(frame)
+
+
+def breasts(frame: Frame) -> np.ndarray:
+    """Path through breasts, or through the pectoral muscles of men."""
+    p, out = frame.patient, np.float32(0)
+    female = p.sex == "F"
+    for _, side in SIDES:
+        u = (side * frame.x - (8.2 if female else 8.8)) / (6.4 + 0.4 * p.breast)
+        level = (6.5 + 0.8 * p.breast if female else -2.0) - side * 0.25
+        v = (frame.y - level) / (4.8 + 0.5 * p.breast if female else 6.5)
+        v = np.where(v < 0, v * 0.62, v * 1.25)
+        out = out + 1.6 * p.breast * sphere(u * u + v * v) ** (1.0 if female else 1.6)
+    return out
+
+
+def lung_borders(frame: Frame) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Return for each side its inner and outer border by row, and the diaphragm's height by pixel."""
+    p, y = frame.patient, frame.y
+    borders = {}
+    for name, side in SIDES:
+        t = np.maximum((y - p.apex + 0.15 * side) / (12.0 - p.apex), 0)
+        rise = (1 - np.maximum(1 - t, 0) ** 2.7) ** 0.6
+        outer = 5.0 + (p.width - 5.0) * rise * (1 - 0.05 * np.maximum(t - 1.05, 0) ** 2 / 0.04)
+        inner = 5.0 - 3.9 * (1 - np.maximum(1 - 4.5 * t, 0) ** 2.2) ** 0.6
+        s = side * (frame.x - 0.4 * frame.mid)
+        top = p.dome + (p.dome_step if side > 0 else 0.0)
+        centre = 6.3 + 0.5 * (side > 0)
+        reach = np.where(s > centre, p.width + 0.35 - centre, 10.5)
+        drop = np.where(s > centre, 5.6, 4.6)
+        dome = top + drop * (1 - sphere(((s - centre) / reach) ** 2))
+        borders[name] = inner, outer, dome
+    return borders
+
+
+def lungs(frame: Frame) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """Return the path through air-filled lung before any organ is taken out, and each side's silhouette.
+
+    Below the dome's top some lung is left in front of and behind the liver; the silhouette stops at the dome.
+    """
+    p, y = frame.patient, frame.y
+    depth = (
+        _curve(y, [(p.apex, 6.0), (-7, 10.5), (-2, 14.0), (5, 15.6), (20, 16.2)]) * (p.depth / 21.5) ** 0.7
+    )
+    path, fields = np.zeros(frame.shape, np.float32), {}
+    for (name, side), (inner, outer, dome) in zip(SIDES, lung_borders(frame).values(), strict=True):
+        s = side * (frame.x - 0.4 * frame.mid)
+        half = np.maximum((outer - inner) / 2, 1e-3)
+        u = np.abs((s - inner - half) / half)
+        chord = depth * sphere(u * u * u) ** 0.75 * (y > p.apex)
+        below = (y - dome) / np.maximum(5.5 - 0.12 * s, 1)
+        path += chord * (1 - np.sqrt(np.clip(below, 0, 1)))
+        fields[name] = (u < 1) & (y > p.apex - 0.15 * side) & (below < 0)
+    return path, fields
+
+
+def heart(frame: Frame) -> np.ndarray:
+    """Path through the heart: left ventricle, right atrium, and the left border's upper bulges."""
+    p = frame.patient
+    h, base = p.heart, p.dome + 0.6
+    front = p.turn * -5
+    parts = (  # centre x, centre y above the base, half-lengths, lean, half-depth
+        (2.6, 3.9, 6.3, 4.15, 0.62, 4.6),  # left ventricle
+        (-1.3, 4.2, 2.9, 4.0, -0.10, 4.0),  # right atrium
+        (1.2, 7.4, 3.0, 3.6, 0.9, 3.6),  # pulmonary trunk and left atrial appendage
+        (0.4, 2.4, 4.6, 2.6, 0.12, 4.0),  # right ventricle on the diaphragm
+    )
+    total = np.zeros(frame.shape, np.float32)
+    for cx, up, long, short, lean, thick in parts:
+        dx, dy = frame.x - front - cx * h, frame.y - base + up * h
+        a, b = np.cos(lean) * dx + np.sin(lean) * dy, np.cos(lean) * dy - np.sin(lean) * dx
+        chord = thick * h * sphere((a / (long * h)) ** 2 + (b / (short * h)) ** 2)
+        total += chord * chord * chord
+    return np.cbrt(total) * 2
+
+
+def mediastinum(frame: Frame) -> np.ndarray:
+    """Path through great vessels and the tissue around them; widest at the aortic knob."""
+    p, y = frame.patient, frame.y
+    x = frame.x - 0.6 * frame.mid
+    right = _curve(y, [(-20, 2.4), (-12, 2.6), (-7, 2.7), (-2, 2.5), (3, 2.4), (20, 2.6)])
+    left = _curve(y, [(-20, 2.4), (-12, 2.4), (-7, 2.3), (-3, 2.5), (3, 2.7), (20, 2.6)])
+    half = np.where(x < 0, right, left)
+    core = 6.5 * sphere((x / half) ** 2)
+    k = p.knob
+    knob = 2.6 * k * sphere(((x - 1.75 - 0.25 * k) / k) ** 2 + ((y + 2.8) / (1.15 * k)) ** 2)
+    aorta_x = _curve(y, [(-4, 2.2), (2, 2.3), (10, 1.5), (20, 0.8)])
+    aorta = 2.4 * sphere(((x - aorta_x) / 1.25) ** 2) * smooth((y + 3.5) / 2)
+    ascending = 2.6 * sphere(((x + 1.5) / 1.6) ** 2) * smooth((y + 5) / 3) * smooth((7 - y) / 4)
+    return np.sqrt(core * core + knob * knob + aorta * aorta + ascending * ascending)
+
+
+def bowel_gas(frame: Frame, rng: np.random.Generator) -> np.ndarray:
+    """Path through the stomach bubble (and a colon loop) under the left dome."""
+    p = frame.patient
+    size = p.gas
+    jitter = rng.normal(size=6)
+    if size == 0:
+        return np.zeros(frame.shape, np.float32)
+    top = p.dome + p.dome_step
+    x, y = frame.x - 7.0 - 0.8 * jitter[0], frame.y - top - 2.2 - 0.6 * size
+    wobble = 1 + 0.15 * np.sin(1.7 * x + jitter[1]) + 0.1 * np.sin(2.3 * y + jitter[2])
+    bubble = 3.2 * size * sphere(((x / (1.2 + 2.2 * size)) ** 2 + (y / (0.7 + 1.1 * size)) ** 2) * wobble)
+    return bubble
