@@ -7,9 +7,43 @@ from pathlib import Path
 
 import pandas as pd
 
-from sdnet_lib.cohort import LABELS, SEVERITIES, CohortError, complete, read_table
+from data_scripts import download
+from data_scripts.common import DataSet, new_folder
+from sdnet_lib.cohort import LABELS, SEVERITIES, CohortError, check_cohort, complete, read_table
+from sdnet_lib.errors import InputError
 
+FOLDER = "covidgr"
+REPOSITORY = "ari-dasci/OD-covidgr"
+PUBLISHED = {"N": 426, "P": 426}
+PUBLISHED_SEVERITIES = dict(zip(SEVERITIES, (76, 100, 171, 79), strict=True))  # Table 3 of the paper
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".dcm")
+
+
+def read(root: Path) -> pd.DataFrame:
+    """Read COVIDGR-1.0 and hold it to its published counts, so that a part or another version is noticed."""
+    folder = root / FOLDER
+    cohort = check_cohort(read_layout(folder), str(folder)).reset_index(drop=True)
+    for column, published in (("label", PUBLISHED), ("severity", PUBLISHED_SEVERITIES)):
+        for value, count in published.items():
+            if (found := int((cohort[column] == value).sum())) != count:
+                raise CohortError(f"{folder}: {found} images with {column} {value}, COVIDGR-1.0 has {count}")
+    return cohort.assign(source="COVIDGR-1.0", view="PA")
+
+
+def fetch(root: Path) -> None:
+    """Fetch COVIDGR-1.0, which is looked up among the releases: its address may change."""
+    name, url, size, sha256 = download.find_release_asset(REPOSITORY, r"covidgr.*1[._-]?0.*\.zip$")
+    archive = root / "downloads" / name
+    download.fetch(url, archive, size=size, sha256=sha256)
+    unpacked = root / "downloads" / Path(name).stem
+    if not unpacked.is_dir():
+        download.unpack(archive, unpacked)
+    found = [table.parent for table in unpacked.rglob("severity.csv") if (table.parent / "N").is_dir()]
+    if len(found) != 1:
+        raise InputError(f"{archive}: {len(found)} folders with N, P and severity.csv in it, not one")
+    with new_folder(root / FOLDER) as folder:
+        for part in ("N", "P", "severity.csv"):
+            (found[0] / part).rename(folder / part)
 
 
 def read_layout(folder: Path) -> pd.DataFrame:
@@ -60,3 +94,17 @@ def _severities(path: Path, positives: list[Path]) -> dict[str, str]:
         if file.name not in levels:
             raise CohortError(f"{path}: no row for {file}")
     return levels
+
+
+COVIDGR = DataSet(
+    name="covidgr",
+    what="one hospital, one machine, PA only, RT-PCR within 24 hours, four severity levels",
+    labels="P: RT-PCR positive; N: RT-PCR negative",
+    source=f"github.com/{REPOSITORY}",
+    licence="as its release states",
+    cite="Tabik et al. 2020, doi:10.1109/JBHI.2020.3037127",
+    published=PUBLISHED,
+    needs=(FOLDER,),
+    read=read,
+    fetch=fetch,
+)
