@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-import torch
+from typing import TYPE_CHECKING
 
 from sdnet_lib.errors import InputError
+
+if TYPE_CHECKING:  # torch takes seconds to import: only what needs it waits for it
+    import torch
 
 
 @dataclass(frozen=True)
@@ -71,12 +72,17 @@ def get_profile(name: str) -> Profile:
 
 def pick_device() -> torch.device:
     """Return the GPU if there is one, else the CPU."""
+    import torch
+
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def set_seed(seed: int) -> None:
     """Seed Python, NumPy and torch (the generators that fastai draws from)."""
     import random
+
+    import numpy as np
+    import torch
 
     random.seed(seed)
     np.random.seed(seed)
