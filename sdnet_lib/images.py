@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
+from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT
 
 from sdnet_lib.errors import InputError
 
@@ -151,15 +152,26 @@ def _read_picture(path: Path) -> np.ndarray:
             raise ImageError(path, f"over {MAX_PIXELS:,} pixels") from None
     with picture:
         _check_size(path, picture.height, picture.width)
+        tags = getattr(picture, "tag_v2", {})  # of a TIFF
         picture = ImageOps.exif_transpose(picture)
         if picture.mode == "1" or picture.mode.startswith(("I", "F")):
-            return _to_unit(path, np.asarray(picture))
+            return _deep_to_unit(path, np.asarray(picture), tags)
         if picture.has_transparency_data or picture.mode in ("La", "RGBa"):
             picture = picture.convert("RGBA")
             picture = Image.alpha_composite(Image.new("RGBA", picture.size, "black"), picture)
         if picture.mode == "L":
             return np.asarray(picture) / np.float32(255)
         return np.asarray(picture.convert("RGB")) @ _GREY / 255
+
+
+def _deep_to_unit(path: Path, pixels: np.ndarray, tags: dict) -> np.ndarray:
+    """Scale pixels of 1, 16 or 32 bits; in a TIFF of that kind Pillow leaves two things undone."""
+    unsigned = tags.get(SAMPLEFORMAT, (1,))[0] == 1
+    if tags and unsigned and pixels.dtype == np.int32:
+        pixels = pixels.view(np.uint32)
+    image = _to_unit(path, pixels)
+    white_is_zero = pixels.dtype != bool and tags.get(PHOTOMETRIC_INTERPRETATION) == 0
+    return 1 - image if white_is_zero else image
 
 
 def _read_tiff(path: Path) -> np.ndarray:
