@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 SIDES = (("R", -1.0), ("L", 1.0))
 _LEVELS = np.arange(-5, 13)  # vertebrae around T5 (0), which lies at the carina
@@ -81,12 +82,12 @@ class Patient:
 
 def draw_patient(rng: np.random.Generator, sex: str | None = None, view: str = "PA") -> Patient:
     """Draw the traits of a patient; AP (bedside) views breathe in less, magnify the heart and turn more."""
-    draw = rng.normal(size=16).clip(-2.2, 2.2)
-    flat = rng.random(8)
+    draw = rng.normal(size=16).clip(-2.2, 2.2).tolist()  # plain floats keep the float32 grids float32
+    flat = rng.random(8).tolist()
     sex = sex or ("F" if flat[0] < 0.5 else "M")
     male, bed = float(sex == "M"), float(view == "AP")
-    age = int(np.clip(56 + 16 * draw[0], 18, 94))
-    fat = float(np.clip(2.4 + 0.8 * draw[3] - 0.2 * male, 1.2, 4.8))
+    age = int(min(max(56 + 16 * draw[0], 18), 94))
+    fat = min(max(2.4 + 0.8 * draw[3] - 0.2 * male, 1.2), 4.8)
     return Patient(
         sex=sex,
         age=age,
@@ -143,24 +144,24 @@ class Frame:
 
     def splat(self, x: np.ndarray, y: np.ndarray, volume: np.ndarray) -> np.ndarray:
         """Project points that carry volumes (cm^3) to a path length image (cm), shared by four pixels each."""
-        rows, columns = self.shape
-        u = ((x + self.patient.tilt * y - self._left) / self.pixel).ravel()
-        v = ((y - self._top) / self.pixel).ravel()
-        inside = (u >= 0) & (u < columns - 1) & (v >= 0) & (v < rows - 1)
-        u, v, weight = u[inside], v[inside], volume.ravel()[inside] / self.pixel**2
-        column, row = u.astype(np.int32), v.astype(np.int32)
+        rows, columns = (n + 3 for n in self.shape)  # a margin takes what falls outside
+        scale = 1 / self.pixel
+        u = np.clip(
+            (x + self.patient.tilt * y - self._left) * scale + 1, 0, columns - 1.001, dtype=np.float32
+        )
+        v = np.clip((y - self._top) * scale + 1, 0, rows - 1.001, dtype=np.float32)
+        column, row = u.astype(np.intp), v.astype(np.intp)
         u -= column
         v -= row
-        corner = row * columns + column
-        flat = np.zeros(rows * columns)
-        for step, share in (
-            (0, (1 - u) * (1 - v)),
-            (1, u * (1 - v)),
-            (columns, (1 - u) * v),
-            (columns + 1, u * v),
-        ):
-            flat += np.bincount(corner + step, weight * share, minlength=flat.size)
-        return flat.reshape(self.shape).astype(np.float32)
+        lower = volume * v * scale**2
+        upper = volume * scale**2 - lower
+        index = row * columns + column
+        flat = np.zeros((rows + 1) * columns)
+        for step, weight in ((0, upper), (columns, lower)):
+            right = weight * u
+            flat += np.bincount(index + step, weight - right, minlength=flat.size)
+            flat += np.bincount(index + step + 1, right, minlength=flat.size)
+        return flat.reshape(-1, columns)[1 : rows - 2, 1 : columns - 2].astype(np.float32)
 
 
 def sphere(u: np.ndarray) -> np.ndarray:
@@ -174,12 +175,11 @@ def smooth(u: np.ndarray) -> np.ndarray:
     return u * u * (3 - 2 * u)
 
 
-def _curve(y: np.ndarray, points: list[tuple[float, float]]) -> np.ndarray:
-    """Interpolate x over y through (y, x) points, shape-preserving, constant beyond the ends."""
-    from scipy.interpolate import PchipInterpolator
-
+def _curve(frame: Frame, points: list[tuple[float, float]]) -> np.ndarray:
+    """Interpolate over the rows through (y, value) points, rounding the corners; shape (rows, 1)."""
     at, value = np.array(points).T
-    return PchipInterpolator(at, value)(np.clip(y, at[0], at[-1])).astype(np.float32)
+    line = np.interp(frame.y[:, 0], at, value)
+    return ndimage.gaussian_filter1d(line, 0.7 / frame.pixel, mode="nearest")[:, None].astype(np.float32)
 
 
 def body(frame: Frame) -> np.ndarray:
@@ -188,7 +188,7 @@ def body(frame: Frame) -> np.ndarray:
     up = -p.shoulder
     chest = p.width + p.fat + 1.2
     half = _curve(
-        y,
+        frame,
         [
             (-26, 6.2),
             (-17, 5.6 + 0.2 * p.fat),
@@ -206,7 +206,8 @@ def body(frame: Frame) -> np.ndarray:
         ],
     )
     thick = _curve(
-        y, [(-26, 11), (-15, 11.5), (-12, 14), (-7, 18), (0, p.depth), (12, p.depth), (24, p.depth * 1.02)]
+        frame,
+        [(-26, 11), (-15, 11.5), (-12, 14), (-7, 18), (0, p.depth), (12, p.depth), (24, p.depth * 1.02)],
     )
     trunk = thick * sphere((x / half) ** 2) ** 0.8
     arms = np.zeros_like(trunk)
@@ -227,47 +228,55 @@ def breasts(frame: Frame) -> np.ndarray:
         u = (side * frame.x - (8.2 if female else 8.8)) / (6.4 + 0.4 * p.breast)
         level = (6.5 + 0.8 * p.breast if female else -2.0) - side * 0.25
         v = (frame.y - level) / (4.8 + 0.5 * p.breast if female else 6.5)
-        v = np.where(v < 0, v * 0.62, v * 1.25)
-        out = out + 1.6 * p.breast * sphere(u * u + v * v) ** (1.0 if female else 1.6)
+        v = np.where(v < 0, v * 0.5, v * 1.25)
+        out = out + 1.6 * p.breast * sphere(u * u + v * v) ** (
+            1 + (v < 0) * np.abs(v) * 2 + 0.6 * (not female)
+        )
     return out
 
 
-def lung_borders(frame: Frame) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Return for each side its inner and outer border by row, and the diaphragm's height by pixel."""
-    p, y = frame.patient, frame.y
-    borders = {}
-    for name, side in SIDES:
-        t = np.maximum((y - p.apex + 0.15 * side) / (12.0 - p.apex), 0)
-        rise = (1 - np.maximum(1 - t, 0) ** 2.7) ** 0.6
-        outer = 5.0 + (p.width - 5.0) * rise * (1 - 0.05 * np.maximum(t - 1.05, 0) ** 2 / 0.04)
-        inner = 5.0 - 3.9 * (1 - np.maximum(1 - 4.5 * t, 0) ** 2.2) ** 0.6
-        s = side * (frame.x - 0.4 * frame.mid)
-        top = p.dome + (p.dome_step if side > 0 else 0.0)
-        centre = 6.3 + 0.5 * (side > 0)
-        reach = np.where(s > centre, p.width + 0.35 - centre, 10.5)
-        drop = np.where(s > centre, 5.6, 4.6)
-        dome = top + drop * (1 - sphere(((s - centre) / reach) ** 2))
-        borders[name] = inner, outer, dome
-    return borders
+def lung_border(frame: Frame, side: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return how far from the midline a lung begins and ends in each row, shape (rows, 1)."""
+    p = frame.patient
+    t = np.maximum((frame.y - p.apex + 0.15 * side) / (12.0 - p.apex), 0)
+    rise = (1 - np.maximum(1 - t, 0) ** 3.2) ** 0.52
+    outer = 5.0 + (p.width - 5.0) * rise * (1 - 0.8 * np.maximum(t - 1.05, 0) ** 2)
+    inner = 5.0 - 3.9 * (1 - np.maximum(1 - 4.5 * t, 0) ** 2.2) ** 0.6
+    return inner, outer
 
 
-def lungs(frame: Frame) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+def dome(frame: Frame, side: float) -> np.ndarray:
+    """Return the height of the diaphragm's silhouette for each pixel of a side."""
+    p = frame.patient
+    top, centre = p.dome + p.dome_step * (side > 0), 6.3 + 0.5 * (side > 0)
+    s = side * (frame.x - 0.4 * frame.mid) - centre
+    out = 1 - sphere((s / (p.width + 0.35 - centre)) ** 2)
+    inwards = 1 - sphere((s / 10.5) ** 2)
+    return top + np.where(s > 0, 5.6 * out, 4.6 * inwards)
+
+
+def lungs(frame: Frame) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Return the path through air-filled lung before any organ is taken out, and each side's silhouette.
 
     Below the dome's top some lung is left in front of and behind the liver; the silhouette stops at the dome.
     """
     p, y = frame.patient, frame.y
     depth = (
-        _curve(y, [(p.apex, 6.0), (-7, 10.5), (-2, 14.0), (5, 15.6), (20, 16.2)]) * (p.depth / 21.5) ** 0.7
+        _curve(frame, [(p.apex, 6.0), (-7, 10.5), (-2, 14.0), (5, 15.6), (20, 16.2)])
+        * (p.depth / 21.5) ** 0.7
     )
     path, fields = np.zeros(frame.shape, np.float32), {}
-    for (name, side), (inner, outer, dome) in zip(SIDES, lung_borders(frame).values(), strict=True):
-        s = side * (frame.x - 0.4 * frame.mid)
+    for name, side in SIDES:
+        inner, outer = lung_border(frame, side)
         half = np.maximum((outer - inner) / 2, 1e-3)
-        u = np.abs((s - inner - half) / half)
-        chord = depth * sphere(u * u * u) ** 0.75 * (y > p.apex)
-        below = (y - dome) / np.maximum(5.5 - 0.12 * s, 1)
-        path += chord * (1 - np.sqrt(np.clip(below, 0, 1)))
+        u = np.abs((side * (frame.x - 0.4 * frame.mid) - inner - half) / half)
+        chord = depth * np.sqrt(sphere(u * u * u))
+        below = y - dome(frame, side)
+        lateral = smooth((side * frame.x - 2) / 5)
+        behind = lateral * (1 - np.sqrt(np.clip(below / 6, 0, 1))) ** 2 + (1 - lateral) * (
+            1 - smooth(below / 2)
+        )
+        path += chord * np.where(below < 0, 1, behind) * (y > p.apex)
         fields[name] = (u < 1) & (y > p.apex - 0.15 * side) & (below < 0)
     return path, fields
 
@@ -275,7 +284,7 @@ def lungs(frame: Frame) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
 def heart(frame: Frame) -> np.ndarray:
     """Path through the heart: left ventricle, right atrium, and the left border's upper bulges."""
     p = frame.patient
-    h, base = p.heart, p.dome + 0.6
+    h, base = p.heart, p.dome + 1.5
     front = p.turn * -5
     parts = (  # centre x, centre y above the base, half-lengths, lean, half-depth
         (2.6, 3.9, 6.3, 4.15, 0.62, 4.6),  # left ventricle
@@ -293,19 +302,29 @@ def heart(frame: Frame) -> np.ndarray:
 
 
 def mediastinum(frame: Frame) -> np.ndarray:
-    """Path through great vessels and the tissue around them; widest at the aortic knob."""
+    """Path through great vessels and the tissue around them, aortic knob and hila included."""
     p, y = frame.patient, frame.y
     x = frame.x - 0.6 * frame.mid
-    right = _curve(y, [(-20, 2.4), (-12, 2.6), (-7, 2.7), (-2, 2.5), (3, 2.4), (20, 2.6)])
-    left = _curve(y, [(-20, 2.4), (-12, 2.4), (-7, 2.3), (-3, 2.5), (3, 2.7), (20, 2.6)])
-    half = np.where(x < 0, right, left)
-    core = 6.5 * sphere((x / half) ** 2)
+    right = _curve(frame, [(-20, 4.2), (-11, 3.7), (-8, 3.1), (-3, 3.0), (3, 2.8), (20, 2.8)])
+    left = _curve(frame, [(-20, 4.2), (-11, 3.7), (-7.5, 3.0), (-4, 2.7), (3, 2.8), (20, 2.8)])
+    u = x / np.where(x < 0, right, left)
+    core = 6.5 * np.maximum(1 - u * u, 0)
     k = p.knob
     knob = 2.6 * k * sphere(((x - 1.75 - 0.25 * k) / k) ** 2 + ((y + 2.8) / (1.15 * k)) ** 2)
-    aorta_x = _curve(y, [(-4, 2.2), (2, 2.3), (10, 1.5), (20, 0.8)])
-    aorta = 2.4 * sphere(((x - aorta_x) / 1.25) ** 2) * smooth((y + 3.5) / 2)
-    ascending = 2.6 * sphere(((x + 1.5) / 1.6) ** 2) * smooth((y + 5) / 3) * smooth((7 - y) / 4)
-    return np.sqrt(core * core + knob * knob + aorta * aorta + ascending * ascending)
+    aorta = _curve(frame, [(-4, 2.2), (2, 2.3), (10, 1.5), (20, 0.8)])
+    falling = 2.4 * sphere(((x - aorta) / 1.25) ** 2) * smooth((y + 3.5) / 2)
+    rising = 2.6 * sphere(((x + 1.5) / 1.6) ** 2) * smooth((y + 5) / 3) * smooth((7 - y) / 4)
+    return np.sqrt(core * core + knob * knob + falling * falling + rising * rising)
+
+
+def hila(frame: Frame) -> np.ndarray:
+    """Path through the soft tissue of the lung roots, between which the big vessels leave."""
+    total = np.zeros(frame.shape, np.float32)
+    for _, side in SIDES:
+        u = (side * frame.x - 3.4) / 1.9
+        v = (frame.y - 1.2 + 0.9 * (side > 0) - 0.5 * u) / 2.9
+        total += np.exp(-1.6 * (u * u + v * v))
+    return total
 
 
 def bowel_gas(frame: Frame, rng: np.random.Generator) -> np.ndarray:

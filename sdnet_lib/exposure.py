@@ -12,7 +12,7 @@ from scipy import ndimage
 from sdnet_lib.anatomy import Frame
 
 # Linear attenuation at the mean energy of a 120 kV chest exposure, 1/cm (NIST tables at about 60 keV).
-SOFT, LUNG, BONE = 0.205, 0.055, 0.36  # BONE is what compact bone adds to soft tissue
+SOFT, LUNG, BONE = 0.205, 0.055, 0.40  # BONE is what compact bone adds to soft tissue
 _SCATTER_REACH = 5.0  # cm
 
 
@@ -34,10 +34,10 @@ class Site:
         Standard deviation of the detector's blur in cm.
     lung, bright : float
         Grey levels given to the clear lung and to the densest parts.
-    gamma : float
-        Bend of the display curve; above 1 darkens the middle.
-    even : float
-        Share of the coarse contrast that the processing takes away.
+    bend : float
+        Bend of the display curve: the higher, the more contrast lung gets at the cost of dense parts.
+    even, crisp : float
+        Share of the coarse contrast that the processing takes away, and of the fine one that it adds.
     marker, marker_at : str, tuple of float
         Side marker and its place (column, row as shares of the picture).
     text, text_at : str, tuple of float
@@ -59,8 +59,9 @@ class Site:
     blur: float
     lung: float
     bright: float
-    gamma: float
+    bend: float
     even: float
+    crisp: float
     marker: str
     marker_at: tuple[float, float]
     text: str
@@ -74,96 +75,101 @@ class Site:
 SITES = {
     "A": Site(
         1.00,
-        39.0,
+        39,
         0.25,
         3e4,
         0.05,
-        0.40,
-        0.93,
-        0.95,
-        0.30,
+        0.44,
+        0.90,
+        1.2,
+        0.35,
+        0.6,
         "L",
         (0.84, 0.05),
         "",
         (0, 0),
         (0, 0, 0, 0),
-        0.0,
+        0,
         ".png",
         1.0,
     ),
     "B": Site(
         0.82,
-        42.0,
+        42,
         0.50,
         8e3,
         0.10,
         0.36,
-        0.86,
-        1.00,
+        0.82,
+        0.9,
         0.10,
+        0.1,
         "R",
         (0.07, 0.08),
         "PORTABLE",
         (0.70, 0.04),
         (0, 0, 0, 0),
-        0.0,
+        0,
         ".jpg",
         0.9,
     ),
     "C": Site(
         0.90,
-        36.0,
+        36,
         0.40,
         1e4,
         0.08,
         0.30,
-        0.90,
-        1.10,
-        0.25,
+        0.86,
+        1.0,
+        0.20,
+        0.3,
         "D",
         (0.05, 0.12),
         "SUP",
         (0.12, 0.12),
         (0.012, 0.012, 0.012, 0.012),
-        1.0,
+        1,
         ".jpg",
         1.0,
     ),
     "D": Site(
         1.18,
-        42.0,
+        42,
         0.35,
         2e4,
         0.06,
         0.42,
-        0.88,
-        0.90,
+        0.86,
+        1.4,
         0.40,
+        0.8,
         "L",
         (0.90, 0.12),
         "AP",
         (0.05, 0.94),
-        (0.05, 0.02, 0.0, 0.03),
+        (0.05, 0.02, 0, 0.03),
         0.35,
         ".jpg",
         0.95,
     ),
     "E": Site(
         0.98,
-        41.0,
+        41,
         0.22,
         4e4,
         0.04,
         0.20,
-        0.97,
-        1.10,
-        0.10,
+        0.95,
+        1.0,
+        0.05,
+        0.3,
         "R",
         (0.05, 0.04),
         "PA ERECT",
         (0.76, 0.05),
-        (0.0, 0.0, 0.0, 0.05),
-        0.0,
+        (0, 0, 0, 0.05),
+        0,
         ".png",
         1.0,
     ),
@@ -190,7 +196,8 @@ def detect(frame: Frame, line: np.ndarray, site: Site, rng: np.random.Generator)
         Line integral of the attenuation for each pixel.
     """
     beam = np.exp(-line)
-    beam = (1 - site.scatter) * beam + site.scatter * low_pass(beam, _SCATTER_REACH / frame.pixel)
+    tissue = np.where(line > 0.05, beam, 0).astype(np.float32)  # the open beam scatters nothing
+    beam = (1 - site.scatter) * beam + site.scatter * low_pass(tissue, _SCATTER_REACH / frame.pixel)
     beam = ndimage.gaussian_filter(beam, site.blur / frame.pixel, truncate=3)
     dose = site.quanta * (10 * frame.pixel) ** 2
     return -np.log(np.maximum(rng.poisson(beam * dose), 1).astype(np.float32) / np.float32(dose))
@@ -205,14 +212,17 @@ def develop(frame: Frame, signal: np.ndarray, lung: np.ndarray, site: Site) -> n
         Boolean, where lung is; automatic exposure control aims at it.
     """
     low, high = np.quantile(signal[lung], 0.25), np.quantile(signal, 0.985)
-    level = np.clip((signal - low) / (high - low), -1.2, 1.2)
-    level = level - site.even * (low_pass(level, 3.5 / frame.pixel) - 0.45) * (level > -0.6)
-    grey = site.lung + (site.bright - site.lung) * level
-    toe = 0.35 * site.lung  # a film's toe: what is darker than lung is squeezed towards black
+    level = np.clip((signal - low) / (high - low), -0.8, 1.3)
+    detail = level - low_pass(level, 1.5 / frame.pixel)
+    coarse = low_pass(level, 4.0 / frame.pixel)
+    inside = np.clip((level + 0.75) / 0.4, 0, 1)  # leave the open beam alone
+    level = level + inside * (site.crisp * detail - site.even * (coarse - 0.4))
+    grey = site.lung + (site.bright - site.lung) * (1 - np.exp(-site.bend * level)) / (1 - np.exp(-site.bend))
+    toe = 0.5 * site.lung  # a film's toe: what is darker than lung is squeezed towards black
     grey = np.where(grey < toe, toe * np.exp(np.minimum(grey - toe, 0) / toe), grey)
-    knee = site.bright - 0.08
+    knee = site.bright - 0.05
     grey = np.where(grey > knee, knee + (1 - knee) * np.tanh((grey - knee) / (1 - knee)), grey)
-    return np.clip(grey, 0, 1) ** np.float32(site.gamma)
+    return np.clip(grey, 0, 1)
 
 
 @lru_cache(maxsize=64)

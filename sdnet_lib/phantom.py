@@ -181,23 +181,24 @@ def _attenuation(
     whole = anatomy.body(frame)
     air, fields = anatomy.lungs(frame)
     organ = np.hypot(anatomy.heart(frame), anatomy.mediastinum(frame))
-    air = np.maximum(air - 1.35 * organ, 0)
+    roots = anatomy.hila(frame)
+    air = np.maximum(air - 1.05 * organ, 0)
     fields = {side: field & (organ < 0.8) for side, field in fields.items()}
     bone = (
-        tubes.ribs(frame, rng)[0]
+        tubes.ribs(frame, rng)
         + tubes.clavicles(frame, rng)
         + tubes.shoulders(frame, rng)
         + tubes.spine(frame, rng)
     )
     blood = tubes.vessels(frame, rng) * np.clip(air / 6, 0, 1)
     gas = anatomy.bowel_gas(frame, rng)
-    air = air * (1 + 0.02 * texture(frame, rng, 1.6, 4, 0.75))
+    air = air * (1 + 0.022 * texture(frame, rng, 1.2, 4, 0.9))
     extent, lesion, parts = _lesions(frame, fields, severity, lesion_rng)
-    soft = np.maximum(whole - air - 0.8 * tubes.airways(frame) - gas, 0) * (
+    soft = np.maximum(whole - air - tubes.airways(frame) - gas, 0) * (
         1 + 0.006 * texture(frame, rng, 8, 4, 0.6)
     )
     line = exposure.SOFT * soft + exposure.LUNG * air + exposure.BONE * bone
-    line += (exposure.SOFT - exposure.LUNG) * (blood + extent * air)
+    line += (exposure.SOFT - exposure.LUNG) * (2.0 * (blood + roots * (air > 0)) + extent * air)
     return line, fields["R"] | fields["L"], lesion, parts
 
 
