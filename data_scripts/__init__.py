@@ -92,11 +92,11 @@ def get(name: str, data: str | Path | None = None) -> str:
     """
     if name in SYNTHETIC:
         raise InputError(f"{name} is synthetic: it is made when first used, there is nothing to fetch")
-    data_set, root = _find(name), _root(data)
+    data_set, root = _find(name), _root(data, must_exist=False)
     if not _is_here(data_set, root):
         data_set.fetch(root)
-    return "\n".join([*_summary(data_set.read(root), data_set), f"licence: {data_set.licence}",
-                      f"cite: {data_set.cite}"])  # fmt: skip
+    lines = _summary(data_set.read(root), data_set)
+    return "\n".join([*lines, f"licence: {data_set.licence}", f"cite: {data_set.cite}"])
 
 
 def check(name: str, data: str | Path | None = None, profile: str = "quick", seed: int = 0) -> str:
@@ -155,12 +155,14 @@ def _find(name: str) -> object:
     raise InputError(f"unknown data set {name!r}: choose one of {', '.join(names())}")
 
 
-def _root(data: str | Path | None) -> Path:
+def _root(data: str | Path | None, *, must_exist: bool = True) -> Path:
     from sdnet_lib.profiles import cache_dir
 
-    if data is not None and not Path(data).is_dir():
+    if data is None:
+        return cache_dir() / "data"
+    if must_exist and not Path(data).is_dir():
         raise InputError(f"--data {data}: no such folder")
-    return Path(data) if data is not None else cache_dir() / "data"
+    return Path(data)
 
 
 def _is_here(data_set: object, root: Path) -> bool:

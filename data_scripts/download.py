@@ -121,8 +121,8 @@ def unpack(archive: Path, folder: Path) -> None:
     Raises
     ------
     InputError
-        If the zip is damaged, a name in it leads out of the folder, it holds a link, or the disk is too small:
-        then nothing at all is written.
+        If the zip is damaged, a name in it leads out of the folder, it holds a link, or the disk is too
+        small: then nothing at all is written.
     """
     from tqdm import tqdm
 

@@ -222,6 +222,8 @@ def read_table(path: Path, required: tuple[str, ...]) -> pd.DataFrame:
         raise CohortError(f"{path}: not UTF-8 text") from None
     except (pd.errors.ParserError, OSError) as error:
         raise CohortError(f"{path}: cannot be read as CSV ({' '.join(str(error).split())})") from None
+    if not isinstance(table.index, pd.RangeIndex):
+        raise CohortError(f"{path}: rows with more cells than the header has columns")
     missing = [column for column in required if column not in table]
     if missing:
         raise CohortError(f"{path}: no column {', '.join(missing)} (columns: {', '.join(map(str, header))})")
