@@ -189,14 +189,13 @@ def execute(
     """
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
-    from traitlets.config import Config
 
     partial, started = scratch / notebook.name, time.monotonic()
     empty = scratch / f"run-{notebook.stem}"
     empty.mkdir(parents=True)
     target.parent.mkdir(parents=True, exist_ok=True)
-    sockets = Config(KernelManager={"transport": "ipc"})  # files instead of ports: nobody else can connect
-    options = {"cwd": empty, "progress_bar": False, "execution_timeout": timeout, "config": sockets}
+    options = {"cwd": empty, "progress_bar": False, "execution_timeout": timeout}
+    options["extra_arguments"] = ["--log-level=40"]  # kernels warn of things that a reader cannot change
     error, reason = None, ""
     with _kernel_environment(scratch):
         try:
@@ -243,12 +242,11 @@ def problems(executed: nbformat.NotebookNode) -> list[str]:
 
 
 def _stopped_at(executed: nbformat.NotebookNode) -> str:
-    """Return which cell of a partly executed notebook failed, with its first line."""
-    for number, cell in enumerate(executed.cells):
-        status = cell.metadata.get("papermill", {}).get("status")
-        if cell.cell_type == "code" and status != "completed":
-            return f"cell {number} ({(cell.source.strip() or 'empty').splitlines()[0]})"
-    return "before its first cell"
+    """Return the last cell that a partly executed notebook started, with its first line."""
+    cells = [c for c in executed.cells if "papermill-error-cell-tag" not in c.metadata.get("tags", [])]
+    started = [n for n, c in enumerate(cells) if c.metadata.get("papermill", {}).get("start_time")]
+    last = max((n for n in started if cells[n].cell_type == "code"), default=0)
+    return f"cell {last} ({(cells[last].source.strip() or 'empty').splitlines()[0]})"
 
 
 def _last_lines(error: BaseException) -> str:

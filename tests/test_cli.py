@@ -1,0 +1,145 @@
+"""The command line: one clear line for what a user can get wrong, never a traceback."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from sdnet_lib import cli
+
+
+def sdnet(*arguments, **options):
+    """Run the real command and return exit status, stdout and stderr."""
+    done = subprocess.run(
+        [sys.executable, "-m", "sdnet_lib.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        **options,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def run(monkeypatch, capsys, *arguments):
+    """Run the command inside this process: quicker."""
+    monkeypatch.setattr(sys, "argv", ["sdnet", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    captured = capsys.readouterr()
+    return stop.value.code, captured.out, captured.err
+
+
+def test_help_names_the_commands_and_imports_nothing_heavy():
+    check = (
+        "import sys; sys.argv = ['sdnet', '--help']\n"
+        "from sdnet_lib.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "assert 'torch' not in sys.modules and 'matplotlib' not in sys.modules, 'heavy'"
+    )
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for command in ("book", "phantom", "data", "crop"):
+        assert command in done.stdout
+
+
+def test_version(monkeypatch, capsys):
+    code, out, _ = run(monkeypatch, capsys, "--version")
+    assert code == 0 and out.startswith("sdnet 0.")
+
+
+@pytest.mark.parametrize(
+    "arguments, complaint",
+    [
+        (["nonsense"], "No such command"),
+        (["book", "--colour"], "No such option"),
+        (["book", "--seed", "many"], "Invalid value for '--seed'"),
+        (["phantom", "--n", "0", "-o", "x"], "Invalid value for '--n'"),
+        (["phantom", "--n", "4"], "Missing option"),
+        (["crop"], "Missing argument"),
+        (
+            ["book", "--profile", "huge"],
+            "sdnet: unknown profile 'huge': choose one of smoke, quick, full, paper",
+        ),
+        (["book", "--only", "99"], "sdnet: --only '99' is not one of"),
+        (["book", "--data", "/no/such"], "sdnet: --data /no/such: no such folder"),
+        (["book", "--dataset", "no-such"], "sdnet: --dataset no-such: neither"),
+        (["data", "get", "no-such"], "no-such"),
+        (["data", "check", "no-such"], "no-such"),
+        (["crop", "no-such", "-o", "x"], "no-such"),
+    ],
+)
+def test_bad_input_is_told_in_a_line_and_ends_with_2(monkeypatch, capsys, tmp_path, arguments, complaint):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(monkeypatch, capsys, *arguments)
+    assert code == 2
+    assert complaint in err
+    assert "Traceback" not in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_phantom_writes_a_cohort(monkeypatch, capsys, tmp_path):
+    out = tmp_path / "made"
+    monkeypatch.setattr(sys, "argv", f"sdnet phantom --n 4 --seed 1 --size 64 -o {out}".split())
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 0
+    assert (out / "cohort.csv").exists()
+    assert len(list((out / "images").iterdir())) == 4
+
+
+def test_data_list_names_the_registered_sets(monkeypatch, capsys):
+    code, out, _ = run(monkeypatch, capsys, "data", "list")
+    assert code == 0
+    for name in ("phantom", "phantom-biased", "covidgr", "covidx-mini", "shenzhen"):
+        assert name in out
+
+
+def test_an_output_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    code, _, err = sdnet("phantom", "--n", 2, "--size", 32, "-o", tmp_path / "file" / "cohort")
+    assert code == 2
+    assert err.startswith("sdnet: ") and err.count("\n") == 1
+
+
+def test_a_full_disk_is_told_in_one_line(monkeypatch, capsys):
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device", "/some/file")
+
+    monkeypatch.setattr("sdnet_lib.book.build", full)
+    code, _, err = run(monkeypatch, capsys, "book")
+    assert (code, err) == (2, "sdnet: /some/file: No space left on device\n")
+
+
+def test_a_broken_book_ends_with_1(monkeypatch, capsys):
+    from sdnet_lib.book import BookError
+
+    def broken(*arguments, **options):
+        raise BookError("01_a.ipynb, cell 3:\n    ZeroDivisionError")
+
+    monkeypatch.setattr("sdnet_lib.book.build", broken)
+    code, _, err = run(monkeypatch, capsys, "book")
+    assert (code, err) == (1, "sdnet: 01_a.ipynb, cell 3:\n    ZeroDivisionError\n")
+
+
+def test_interrupted_says_so_and_ends_with_130(tmp_path):
+    program = (
+        "import sys, time; sys.argv = ['sdnet', 'book']\n"
+        "import sdnet_lib.book\n"
+        "def wait(**options):\n"
+        "    print('ready', flush=True)\n"
+        "    time.sleep(30)\n"
+        "sdnet_lib.book.build = wait\n"
+        "from sdnet_lib.cli import main\n"
+        "main()"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert child.stdout.readline() == "ready\n"
+    time.sleep(0.1)
+    os.kill(child.pid, signal.SIGINT)
+    _, err = child.communicate(timeout=20)
+    assert (child.returncode, err) == (130, "sdnet: interrupted\n")
