@@ -6,7 +6,6 @@ into the same layout, so a local copy and a fetched one are read alike.
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,9 +13,10 @@ import pandas as pd
 
 from sdnet_lib.errors import InputError
 
-SYNTHETIC = ("phantom", "phantom-biased")
-# What a synthetic radiograph is made of: when one of these changes, cached cohorts are made again.
-PHANTOM_SOURCES = ("anatomy", "exposure", "images", "phantom", "rale", "tubes")
+SYNTHETIC = {
+    "phantom": "synthetic radiographs with known truth: one hospital",
+    "phantom-biased": "synthetic, known truth: positives mostly severe, from other sites than negatives",
+}
 
 
 class Row(NamedTuple):
@@ -54,7 +54,9 @@ def load(name: str, data: str | Path | None = None, profile: str = "quick", seed
         An unknown name, or a set that is not in the data folder.
     """
     if name in SYNTHETIC:
-        return _phantom(name, profile, seed)
+        from data_scripts import synthetic
+
+        return synthetic.read(name, profile, seed)
     data_set, root = _find(name), _root(data)
     if not _is_here(data_set, root):
         raise InputError(
@@ -66,18 +68,10 @@ def load(name: str, data: str | Path | None = None, profile: str = "quick", seed
 
 def describe(data: str | Path | None = None) -> list[Row]:
     """Return one row a registered name: what it is, its labels and licence, and whether it is here."""
-    kinds = ("one hospital", "positives mostly severe, of other sites than the negatives")
+    made = ("made here", "Apache-2.0", "made when first used")
     synthetic = [
-        Row(
-            name,
-            f"synthetic radiographs with known truth: {kind}",
-            "as the profile says",
-            "P: opacities (but for Normal-PCR+); N: none",
-            "made here",
-            "Apache-2.0",
-            "made when first used",
-        )
-        for name, kind in zip(SYNTHETIC, kinds, strict=True)
+        Row(name, what, "as the profile says", "P: opacities (but for Normal-PCR+); N: none", *made)
+        for name, what in SYNTHETIC.items()
     ]
     return synthetic + [_row(data_set, _root(data)) for data_set in _public()]
 
@@ -205,23 +199,3 @@ def _mask_shape(path: str) -> tuple[int, int]:
             return mask.height, mask.width
     except OSError as error:
         raise ImageError(path, f"mask cannot be decoded ({error})") from error
-
-
-def _phantom(name: str, profile: str, seed: int) -> pd.DataFrame:
-    """Make a synthetic cohort, or take it from the cache if the same code made it before."""
-    from data_scripts.common import new_folder
-    from sdnet_lib import phantom
-    from sdnet_lib.cohort import read_cohort
-    from sdnet_lib.profiles import cache_dir, get_profile
-
-    sizes = get_profile(profile)
-    package = Path(phantom.__file__).parent
-    sources = [package / f"{source}.py" for source in PHANTOM_SOURCES]
-    code = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:12]
-    key = f"{name}-n{sizes.images}-size{sizes.image_size}-seed{seed}-{code}"
-    folder = cache_dir() / "phantom" / key
-    if not folder.is_dir():
-        make = phantom.biased if name == "phantom-biased" else phantom.homogeneous
-        with new_folder(folder) as part:
-            make(sizes.images, seed, part, size=sizes.image_size)
-    return read_cohort(folder)

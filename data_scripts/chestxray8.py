@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from data_scripts.common import DataSet, clean_id, read_metadata, read_original, store, to_cohort
+from data_scripts.common import DataSet, clean_id, find_files, read_metadata, read_original, store, to_cohort
 from data_scripts.download import fetch_repository
 from sdnet_lib.cohort import CohortError
 
@@ -53,7 +53,7 @@ def read_matched(root: Path) -> pd.DataFrame:
 def fetch(root: Path) -> None:
     """Fetch DarkCovidNet's selection; NIH's table, if in the data folder, adds view, age and sex."""
     tree = fetch_repository(REPOSITORY, root)
-    files = [(finding, file) for finding in LABELS for file in sorted(tree.glob(f"*/{finding}/*.*"))]
+    files = [(finding, file) for finding in LABELS for file in find_files(tree, f"*/{finding}/*.*")]
     table = pd.DataFrame(files, columns=["finding", "file"])
     table["original_file"] = [file.name for file in table["file"]]
     table["image_id"] = table["original_file"].map(clean_id)

@@ -112,7 +112,9 @@ def store(target: Path, table: pd.DataFrame, prefix: str) -> None:
     """
     table = table[[os.path.isfile(file) for file in table["file"]]]
     if table.empty:
-        raise InputError(f"{target}: none of the images is where the source used to keep them")
+        raise InputError(
+            f"{target}: none of the images in the table were fetched; the source has changed its layout"
+        )
     contents = table["file"].map(lambda file: hashlib.sha256(Path(file).read_bytes()).hexdigest())
     groups = prefix + "-" + _joined(table["patient_id"], contents)
     table = table.assign(group_id=groups)[~contents.duplicated()]
@@ -125,6 +127,14 @@ def store(target: Path, table: pd.DataFrame, prefix: str) -> None:
                 table[column] = [_copy(file, folder / sub, image_id) for image_id, file in named]
         table["original_width"], table["original_height"] = zip(*sizes, strict=True)
         table.to_csv(folder / "metadata.csv", index=False)
+
+
+def find_files(tree: Path, pattern: str) -> list[Path]:
+    """Return the files of a download that match `pattern`, sorted; raise `InputError` if there are none."""
+    files = sorted(tree.glob(pattern))
+    if not files:
+        raise InputError(f"{tree}: no {pattern} in what was fetched; the source has changed its layout")
+    return files
 
 
 def read_original(path: Path) -> pd.DataFrame:

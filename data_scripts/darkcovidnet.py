@@ -8,7 +8,16 @@ from pathlib import Path
 import pandas as pd
 
 from data_scripts import chestxray8, cxr_collection, download
-from data_scripts.common import DataSet, clean_id, mixture, read_metadata, read_original, store, to_cohort
+from data_scripts.common import (
+    DataSet,
+    clean_id,
+    find_files,
+    mixture,
+    read_metadata,
+    read_original,
+    store,
+    to_cohort,
+)
 from data_scripts.download import fetch_repository
 from sdnet_lib.cohort import read_table
 
@@ -47,7 +56,7 @@ def fetch(root: Path) -> None:
     collection = root / "downloads" / "covid-chestxray-metadata.csv"
     download.fetch(f"{download.GITHUB_FILES}/{cxr_collection.REPOSITORY}/master/metadata.csv", collection)
     known = read_original(collection).drop_duplicates("filename").set_index("filename")
-    files = sorted(tree.glob("*/Covid-19/*.*"))
+    files = find_files(tree, "*/Covid-19/*.*")
     table = pd.DataFrame({"image_id": [clean_id(file.name) for file in files], "file": files})
     table["original_file"] = [file.name for file in files]
     found = known[["patientid", "view", "sex", "age", "offset"]].reindex(table["original_file"]).fillna("")

@@ -210,7 +210,7 @@ def _request(url: str, part: Path) -> Iterator[tuple[int | None, int]]:
                 raise InputError(f"{url}: the server sent another part of the file than asked for")
             have = have if resumed else 0
             with part.open("ab" if resumed else "wb") as file:
-                for block in answer.iter_content(1 << 18):
+                for block in answer.iter_content(1 << 14):  # a block that breaks is lost: small ones
                     file.write(block)
                     have += len(block)
                     yield total, have

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from data_scripts.common import DataSet, read_metadata, read_original, store, to_cohort
+from data_scripts.common import DataSet, find_files, read_metadata, read_original, store, to_cohort
 from data_scripts.download import fetch_repository
 
 FOLDER = "figure1"
@@ -23,7 +23,7 @@ def fetch(root: Path) -> None:
     """Fetch the set; an id such as COVID-00003a is the first image of patient COVID-00003."""
     tree = fetch_repository("agchung/Figure1-COVID-chestxray-dataset", root)
     rows = read_original(tree / "metadata.csv")
-    files = {file.stem: file for file in sorted((tree / "images").iterdir())}
+    files = {file.stem: file for file in find_files(tree, "images/*")}
     table = rows[rows["patientid"].isin(files)].drop_duplicates("patientid")
     table = table.rename(columns={"patientid": "image_id"}).drop(columns="modality")
     table["file"] = table["image_id"].map(files)
