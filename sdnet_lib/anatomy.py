@@ -9,9 +9,11 @@ should be, at any pixel size.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image
 from scipy import ndimage
 
 SIDES = (("R", -1.0), ("L", 1.0))
@@ -103,7 +105,7 @@ def draw_patient(rng: np.random.Generator, sex: str | None = None, view: str = "
         turn=(0.02 + 0.03 * bed) * draw[10],
         tilt=(0.014 + 0.012 * bed) * draw[11],
         sway=(0.12 + 0.35 * flat[1] ** 3, 6.28 * flat[2]),
-        shift=(0.5 * draw[12], -1.6 + 0.9 * draw[13]),
+        shift=(0.5 * draw[12], -2.0 + 0.9 * draw[13]),
         breast=float(np.clip((0.6 if male else 2.0) + (0.2 + 0.6 * (1 - male)) * draw[14], 0.1, 4.0)),
         shoulder=0.8 * draw[15] + 0.8 * bed,
         gas=max(0.0, flat[3] - 0.3) * 1.6,
@@ -175,6 +177,21 @@ def smooth(u: np.ndarray) -> np.ndarray:
     return u * u * (3 - 2 * u)
 
 
+def texture(frame: Frame, rng: np.random.Generator, coarse: float, octaves: int, gain: float) -> np.ndarray:
+    """Sum noise on grids of `coarse` cm, half of it, ...; octaves finer than a pixel are drawn but left out."""
+    rows, columns = frame.shape
+    total = np.zeros(frame.shape, np.float32)
+    for octave in range(octaves):
+        spacing = coarse / 2**octave
+        side = int(50 / spacing) + 3
+        grid = Image.fromarray(rng.standard_normal((side, side), dtype=np.float32))
+        if spacing > 0.8 * frame.pixel:
+            box = (1, 1, 1 + columns * frame.pixel / spacing, 1 + rows * frame.pixel / spacing)
+            fine = np.asarray(grid.resize((columns, rows), Image.Resampling.BICUBIC, box=box))
+            total += fine * np.float32(gain**octave)
+    return total
+
+
 def _curve(frame: Frame, points: list[tuple[float, float]]) -> np.ndarray:
     """Interpolate over the rows through (y, value) points, rounding the corners; shape (rows, 1)."""
     at, value = np.array(points).T
@@ -190,8 +207,8 @@ def body(frame: Frame) -> np.ndarray:
     half = _curve(
         frame,
         [
-            (-26, 6.2),
-            (-17, 5.6 + 0.2 * p.fat),
+            (-26, 5.8),
+            (-17, 5.1 + 0.2 * p.fat),
             (-15 + up, 7.0),
             (-13.6 + up, 10.5),
             (-12.4 + up, 15),
@@ -209,29 +226,27 @@ def body(frame: Frame) -> np.ndarray:
         frame,
         [(-26, 11), (-15, 11.5), (-12, 14), (-7, 18), (0, p.depth), (12, p.depth), (24, p.depth * 1.02)],
     )
-    trunk = thick * sphere((x / half) ** 2) ** 0.8
-    arms = np.zeros_like(trunk)
+    square = thick * thick * np.maximum(1 - (x / half) ** 2, 0)
+    hanging = smooth((y + 12.5 - up) / 5)
+    along = np.clip((y + 8 - up) / 26, 0, 1)
     for _, side in SIDES:
-        s = side * x
-        along = np.clip((y + 8 - up) / 26, 0, 1)
-        arms += (
-            9.4 * sphere(((s - 18.6 - 6.0 * along) / (4.4 - 0.7 * along)) ** 2) * smooth((y + 12.5 - up) / 5)
-        )
-    return (trunk**3 + arms**3) ** (1 / 3) + breasts(frame)
+        arm = (side * x - 18.6 - 6.0 * along) / (4.4 - 0.7 * along)
+        square += (9.4 * hanging) ** 2 * np.maximum(1 - arm * arm, 0)
+    return np.sqrt(square) + breasts(frame)
 
 
 def breasts(frame: Frame) -> np.ndarray:
-    """Path through breasts, or through the pectoral muscles of men."""
-    p, out = frame.patient, np.float32(0)
+    """Path through breasts, or through the pectoral muscles of men; the lower edge is the sharp one."""
+    p, out = frame.patient, np.zeros(frame.shape, np.float32)
     female = p.sex == "F"
     for _, side in SIDES:
         u = (side * frame.x - (8.2 if female else 8.8)) / (6.4 + 0.4 * p.breast)
         level = (6.5 + 0.8 * p.breast if female else -2.0) - side * 0.25
         v = (frame.y - level) / (4.8 + 0.5 * p.breast if female else 6.5)
-        v = np.where(v < 0, v * 0.5, v * 1.25)
-        out = out + 1.6 * p.breast * sphere(u * u + v * v) ** (
-            1 + (v < 0) * np.abs(v) * 2 + 0.6 * (not female)
-        )
+        v = np.where(v < 0, v * 0.55, v * 1.25)
+        inside = np.maximum(1 - u * u - v * v, 0)
+        fade = np.where(v < 0, 1 - v * v, 1)  # no edge above
+        out += 1.6 * p.breast * (np.sqrt(inside) if female else inside) * fade * fade
     return out
 
 
@@ -272,11 +287,9 @@ def lungs(frame: Frame) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         u = np.abs((side * (frame.x - 0.4 * frame.mid) - inner - half) / half)
         chord = depth * np.sqrt(sphere(u * u * u))
         below = y - dome(frame, side)
-        lateral = smooth((side * frame.x - 2) / 5)
-        behind = lateral * (1 - np.sqrt(np.clip(below / 6, 0, 1))) ** 2 + (1 - lateral) * (
-            1 - smooth(below / 2)
-        )
-        path += chord * np.where(below < 0, 1, behind) * (y > p.apex)
+        lateral = smooth((side * frame.x - 2) / 5)  # next to the heart no lung reaches down to the dome
+        behind = (1 - np.sqrt(np.clip(below / 6, 0, 1))) ** 2
+        path += chord * behind * (lateral + (1 - lateral) * (1 - smooth((below + 2.5) / 2.5))) * (y > p.apex)
         fields[name] = (u < 1) & (y > p.apex - 0.15 * side) & (below < 0)
     return path, fields
 
@@ -292,13 +305,13 @@ def heart(frame: Frame) -> np.ndarray:
         (1.2, 7.4, 3.0, 3.6, 0.9, 3.6),  # pulmonary trunk and left atrial appendage
         (0.4, 2.4, 4.6, 2.6, 0.12, 4.0),  # right ventricle on the diaphragm
     )
-    total = np.zeros(frame.shape, np.float32)
+    square = np.zeros(frame.shape, np.float32)
     for cx, up, long, short, lean, thick in parts:
         dx, dy = frame.x - front - cx * h, frame.y - base + up * h
-        a, b = np.cos(lean) * dx + np.sin(lean) * dy, np.cos(lean) * dy - np.sin(lean) * dx
-        chord = thick * h * sphere((a / (long * h)) ** 2 + (b / (short * h)) ** 2)
-        total += chord * chord * chord
-    return np.cbrt(total) * 2
+        a = (math.cos(lean) * dx + math.sin(lean) * dy) / (long * h)
+        b = (math.cos(lean) * dy - math.sin(lean) * dx) / (short * h)
+        square += (2 * thick * h) ** 2 * np.maximum(1 - a * a - b * b, 0)
+    return np.sqrt(square)
 
 
 def mediastinum(frame: Frame) -> np.ndarray:
@@ -308,7 +321,7 @@ def mediastinum(frame: Frame) -> np.ndarray:
     right = _curve(frame, [(-20, 4.2), (-11, 3.7), (-8, 3.1), (-3, 3.0), (3, 2.8), (20, 2.8)])
     left = _curve(frame, [(-20, 4.2), (-11, 3.7), (-7.5, 3.0), (-4, 2.7), (3, 2.8), (20, 2.8)])
     u = x / np.where(x < 0, right, left)
-    core = 6.5 * np.maximum(1 - u * u, 0)
+    core = 7.0 * np.maximum(1 - u * u, 0) ** 0.65
     k = p.knob
     knob = 2.6 * k * sphere(((x - 1.75 - 0.25 * k) / k) ** 2 + ((y + 2.8) / (1.15 * k)) ** 2)
     aorta = _curve(frame, [(-4, 2.2), (2, 2.3), (10, 1.5), (20, 0.8)])

@@ -18,16 +18,14 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from sdnet_lib import anatomy, exposure, rale, tubes
+from sdnet_lib import anatomy, exposure, lesions, rale, tubes
 from sdnet_lib.errors import InputError
 
 SEVERITY = {"Normal-PCR+": 76, "Mild": 100, "Moderate": 171, "Severe": 79}  # Section 3 of the paper
 SEX = {"N": {"F": 239, "M": 187}, "P": {"F": 190, "M": 236}}  # Table 3 of the paper
-PARTS = {"Normal-PCR+": (0, 0), "Mild": (1, 2), "Moderate": (3, 5), "Severe": (6, 8)}
 MIN_SIZE = 64
 _BIASED_SEVERITY = {"Mild": 10, "Moderate": 30, "Severe": 60}
 _BIASED_SITES = {"P": ("B", "C", "D"), "N": ("A", "E")}
-_PART_WEIGHT = np.array([0.5, 0.9, 1.5, 1.8] * 2)  # basal parts are affected more often
 
 
 class Phantom(NamedTuple):
@@ -192,73 +190,14 @@ def _attenuation(
     )
     blood = tubes.vessels(frame, rng) * np.clip(air / 6, 0, 1)
     gas = anatomy.bowel_gas(frame, rng)
-    air = air * (1 + 0.022 * texture(frame, rng, 1.2, 4, 0.9))
-    extent, lesion, parts = _lesions(frame, fields, severity, lesion_rng)
+    air = air * (1 + 0.022 * anatomy.texture(frame, rng, 1.2, 4, 0.9))
+    extent, lesion, parts = lesions.opacities(frame, fields, severity, lesion_rng)
     soft = np.maximum(whole - air - tubes.airways(frame) - gas, 0) * (
-        1 + 0.006 * texture(frame, rng, 8, 4, 0.6)
+        1 + 0.006 * anatomy.texture(frame, rng, 8, 4, 0.6)
     )
     line = exposure.SOFT * soft + exposure.LUNG * air + exposure.BONE * bone
     line += (exposure.SOFT - exposure.LUNG) * (2.0 * (blood + roots * (air > 0)) + extent * air)
     return line, fields["R"] | fields["L"], lesion, parts
-
-
-def texture(
-    frame: anatomy.Frame, rng: np.random.Generator, coarse: float, octaves: int, gain: float
-) -> np.ndarray:
-    """Sum noise on grids of `coarse` cm, half of it, ...; octaves finer than a pixel are drawn but left out."""
-    rows, columns = frame.shape
-    total = np.zeros(frame.shape, np.float32)
-    for octave in range(octaves):
-        spacing = coarse / 2**octave
-        side = int(50 / spacing) + 3
-        grid = Image.fromarray(rng.standard_normal((side, side), dtype=np.float32))
-        if spacing > 0.8 * frame.pixel:
-            box = (1, 1, 1 + columns * frame.pixel / spacing, 1 + rows * frame.pixel / spacing)
-            total += gain**octave * np.asarray(
-                grid.resize((columns, rows), Image.Resampling.BICUBIC, box=box)
-            )
-    return total
-
-
-def _lesions(frame, fields, severity, rng):
-    extent, parts = np.zeros(frame.shape, np.float32), ()
-    if PARTS.get(severity, (0, 0))[1] == 0:
-        return extent, np.zeros(frame.shape, bool), parts
-    low, high = PARTS[severity]
-    count = int(rng.integers(low, high + 1))
-    chosen = rng.choice(8, count, replace=False, p=_PART_WEIGHT / _PART_WEIGHT.sum())
-    parts = tuple(rale.PARTS[i] for i in sorted(chosen))
-    strength = {"Mild": 0.75, "Moderate": 1.0, "Severe": 1.25}[severity]
-    for side, field in fields.items():
-        rows = np.flatnonzero(field.any(1))
-        quarter = 4 * (np.arange(frame.shape[0]) - rows[0] + 0.5) / (rows[-1] + 1 - rows[0])
-        gate = np.zeros(frame.shape[0], np.float32)
-        for level in range(1, 5):
-            if f"{side}{level}" not in parts:
-                continue
-            ends = [0.0 if f"{side}{level + d}" in parts or not 1 <= level + d <= 4 else 1.0 for d in (-1, 1)]
-            u = quarter - level + 1
-            edge = np.minimum(np.where(ends[0], u / 0.15, 1), np.where(ends[1], (1 - u) / 0.15, 1))
-            gate = np.where((u >= 0) & (u < 1), anatomy.smooth(edge), gate)
-            for _ in range(3):
-                at, outward, size, flat, solid = rng.random(5)
-                row = int(np.argmin(np.abs(u - 0.25 - 0.5 * at)))
-                columns = np.flatnonzero(field[row])
-                span = columns[::-1] if side == "R" else columns
-                column = span[int((1 - 0.7 * outward**1.5) * (span.size - 1))]
-                dx = (frame.x - frame.x[row, column]) / (0.9 + 1.4 * size)
-                dy = (frame.y - frame.y[row]) / (0.8 + 1.2 * size * (0.4 + 0.6 * flat))
-                amount = strength * (0.16 + 0.34 * solid**2)
-                extent = 1 - (1 - extent) * (1 - np.minimum(amount, 0.85) * np.exp(-dx * dx - dy * dy))
-        extent = np.where(_half(frame, side), extent * gate[:, None], extent)
-    grain = texture(frame, rng, 1.2, 3, 0.8)
-    extent = np.clip(extent * (1 + 0.25 * grain), 0, 0.9)
-    lung = fields["R"] | fields["L"]
-    return extent.astype(np.float32), (extent > 0.06) & lung, parts
-
-
-def _half(frame, side):
-    return (frame.x < frame.mid) if side == "R" else (frame.x >= frame.mid)
 
 
 def _shares(total: int, weights: dict[str, int]) -> dict[str, int]:

@@ -124,7 +124,8 @@ def ribs(frame: Frame, rng: np.random.Generator) -> np.ndarray:
         oblique[:2] = np.minimum(oblique[:2], 1.5)
         height = (_HEIGHT * (0.94 + 0.08 * (p.sex == "M"))).astype(np.float32)[:, None]
         half = height * (0.42 + 0.58 * run / np.hypot(run, drop)) * (1 + 0.3 * front)
-        thick = 0.42 * oblique * (1 - 0.55 * front) * np.clip((1 - t) / 0.12, 0, 1)
+        thick = 0.38 * oblique * (1 - 0.55 * front) * np.clip((1 - t) / 0.12, 0, 1) * np.clip(t / 0.06, 0, 1)
+        thick[0] *= 0.75
         x = side * s + frame.axis(y) * cosine**2 * (phi < 1.6)
         strips.append(_ribbon(frame, x, y, half, thick, 0.42))
     return _project(frame, strips)
@@ -156,11 +157,11 @@ def shoulders(frame: Frame, rng: np.random.Generator) -> np.ndarray:
         for points, half, thick, wall in _STROKES:
             ends = np.array(points)
             x, y = _along(points, _steps(frame, float(np.abs(np.diff(ends, axis=0)).sum())))
-            solid = np.full(x.shape, thick)
+            solid = thick * np.clip(np.linspace(0.3, 6, x.size), 0, 1)[None]
             parts.append(_ribbon(frame, side * (x + inward), y + lift, np.full(x.shape, half), solid, wall))
         v = _offsets(_steps(frame, 4.4))
         v, w = np.meshgrid(v, v)
-        chord = (1.1 * np.sqrt(np.maximum(1 - v * v - w * w, 0)) + 0.3) * (v * v + w * w < 1)
+        chord = (0.8 * np.sqrt(np.maximum(1 - v * v - w * w, 0)) + 0.3) * (v * v + w * w < 1)
         x, y = side * (18.7 + inward + 2.2 * v), 2.2 * w - 8.2 + lift
         parts.append((x.ravel(), y.ravel(), (chord * (4.4 / v.shape[0]) ** 2).ravel()))
         a, b = np.meshgrid((_offsets(_steps(frame, 14)) + 1) / 2, (_offsets(_steps(frame, 5)) + 1) / 2)
@@ -182,13 +183,13 @@ def spine(frame: Frame, rng: np.random.Generator) -> np.ndarray:
     place = part - np.floor(part + 0.5)
     span = np.abs(x)
     u = span / (half * (1 - 0.08 * np.cos(2 * np.pi * part) ** 2 + 0.1 * plate))
-    body = np.sqrt(np.maximum(1 - u * u, 0)) * (0.5 - 0.28 * disc + 0.25 * plate) + 0.14 * _bump(
+    body = np.sqrt(np.maximum(1 - u * u, 0)) * (0.5 - 0.22 * disc + 0.2 * plate) + 0.14 * _bump(
         (u - 0.95) / 0.08
     )
     pedicle = _bump((span - 0.62 * half) / 0.28) * _bump((place + 0.12) / 0.16)
     process = _bump(x / 0.28) * _bump((place - 0.28) / 0.16)
     wing = (span > half) * np.clip((half + 1.6 - span) / 0.4, 0, 1) * _bump((place + 0.14) / 0.13)
-    return body + 0.35 * pedicle + 0.35 * process + 0.22 * wing
+    return body + 0.35 * pedicle + 0.35 * process + 0.15 * wing
 
 
 def _bump(u: np.ndarray) -> np.ndarray:
@@ -200,9 +201,9 @@ def airways(frame: Frame) -> np.ndarray:
     middle = float(frame.axis(np.zeros(1))[0]) - frame.patient.turn * 3
     strips = []
     for points, radius in (
-        (((0.0, -26.0), (0.05, -14.0), (0.25, -5.0), (0.1, -0.5)), 0.95),
-        (((0.0, -1.2), (-1.2, 0.8), (-2.3, 2.4), (-3.2, 4.4)), 0.62),
-        (((0.2, -1.0), (1.6, 0.6), (3.2, 1.6), (4.4, 2.6)), 0.55),
+        (((0.0, -26.0), (0.05, -14.0), (0.25, -5.0), (0.1, -0.7)), 1.0),
+        (((0.1, -0.9), (-1.2, 0.8), (-2.3, 2.4), (-3.2, 4.4)), 0.62),
+        (((0.1, -0.9), (1.6, 0.6), (3.2, 1.6), (4.4, 2.6)), 0.55),
     ):
         x, y = _along(points, _steps(frame, 26 if radius > 0.9 else 7))
         size = np.full(x.shape, radius)
