@@ -4,7 +4,7 @@ The rules are the paper's (Section 3): an RT-PCR and an expert's reading within 
 views only, one machine, severity by RALE, as many negatives as positives. Thresholds are arguments whose
 defaults are the paper's values. The tables may come from `sdnet_lib.hospital` or from a real archive:
 
-- studies, one row an exposure: ``study_id, patient_id, sex, age, machine, view, taken`` and, where the pixels
+- studies, one row an exposure: ``study_id, patient_id, sex, machine, view, taken`` and, where the pixels
   were compared, ``picture`` (equal values: the same picture; see `sdnet_lib.pictures`);
 - pcr, one row a test: ``patient_id, sampled, result`` (positive, negative, inconclusive or blank);
 - readings, one row a reading: ``study_id, reader, read_at, score`` (0 to 8, blank if none was given).
@@ -41,7 +41,6 @@ SCHEMAS = {
             "study_id": _column(str, nullable=False, unique=True),
             "patient_id": _column(str),
             "sex": _column(str, pa.Check.isin(["F", "M"])),
-            "age": _column(float, pa.Check.in_range(0, 120)),
             "machine": _column(str),
             "view": _column(str),
             "taken": _column("datetime64[ns]"),
@@ -81,7 +80,7 @@ def release(
     -------
     cohort : DataFrame
         One row a released image: the columns of a cohort, `file` empty unless the studies have one, and sex,
-        age, machine, taken, rale (0 to 8) and any other column of the studies.
+        machine, taken, rale (0 to 8) and any other column of the studies.
     flow : DataFrame
         See `flow`.
 

@@ -152,3 +152,98 @@ def comparison(
     if group or baseline is not None:
         figure.legend(loc="outside upper left", ncols=4, fontsize=9)
     return figure
+
+
+@style()
+def flow_diagram(flow: pd.DataFrame, released: dict[str, int]) -> Figure:
+    """Draw who was excluded, and why, between an archive and its release.
+
+    Parameters
+    ----------
+    flow : DataFrame
+        Columns ``rule, excluded, left``; the first row is the archive, see `sdnet_lib.archive.flow`.
+    released : dict of str to int
+        Images by class, for the last box.
+    """
+    figure, axes = canvas(height=0.42 * len(flow) + 0.6)
+    axis = axes[0, 0]
+    axis.set(xlim=(0.4, 8.4), ylim=(len(flow) + 0.35, -0.6))
+    axis.set_axis_off()
+    box = {
+        "boxstyle": "round,pad=0.35",
+        "facecolor": "white",
+        "edgecolor": COLOURS["black"],
+        "linewidth": 0.8,
+    }
+    out = box | {"edgecolor": COLOURS["vermilion"]}
+    arrow = {"arrowstyle": "-|>", "color": COLOURS["grey"], "linewidth": 0.8}
+    end = len(flow) - 0.2
+    axis.annotate("", (2, end - 0.2), (2, 0), arrowprops=arrow)
+    axis.text(
+        2, 0, f"{flow['left'].iloc[0]} studies {flow['rule'].iloc[0]}", ha="center", va="center", bbox=box
+    )
+    for y, (rule, excluded, left) in enumerate(flow.iloc[1:].itertuples(index=False), start=1):
+        axis.annotate("", (4.2, y - 0.5), (2, y - 0.5), arrowprops=arrow)
+        axis.text(4.3, y - 0.5, f"{excluded}  {rule}", va="center", bbox=out, fontsize=9)
+        axis.text(1.9, y, f"{left} left ", ha="right", va="center", fontsize=9, color=COLOURS["grey"])
+    classes = ", ".join(f"{count} {name}" for name, count in released.items())
+    axis.text(2, end, f"released: {classes}", ha="center", va="center", bbox=box | {"facecolor": "#e8f1f8"})
+    return figure
+
+
+@style()
+def lung_parts(
+    images: Sequence[np.ndarray],
+    parts: Sequence[dict[str, np.ndarray]],
+    affected: Sequence[Sequence[str]],
+    titles: Sequence[str],
+) -> Figure:
+    """Show radiographs with the outlines of their eight lung parts, the affected ones in colour.
+
+    Parameters
+    ----------
+    images : sequence of array, (H, W)
+    parts : sequence of dict of str to array of bool, (H, W)
+        Of `sdnet_lib.rale.part_masks`, one a picture.
+    affected : sequence of sequence of str
+        Names of the affected parts, one sequence a picture.
+    titles : sequence of str
+        One a picture.
+    """
+    figure = contact_sheet(images, titles)
+    for axis, masks, names in zip(figure.axes, parts, affected, strict=False):
+        for name in sorted(masks, key=lambda name: name in names):  # affected outlines on top
+            mask, hit = masks[name], name in names
+            colour = COLOURS["orange"] if hit else "white"
+            axis.contour(mask, levels=[0.5], colors=colour, linewidths=1.2 if hit else 0.5)
+            middle = np.argwhere(mask).mean(axis=0)
+            axis.text(middle[1], middle[0], name, color=colour, ha="center", va="center", fontsize=7)
+    return figure
+
+
+@style()
+def extents(scores: pd.DataFrame, levels: pd.Series) -> Figure:
+    """Show real extents: how many images have each, by level, and the density that goes with it.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        ``extent`` (0 to 8) and ``opacity`` (0 to 6), one row an image; see `sdnet_lib.extents`.
+    levels : Series, ordered categorical
+        The level of each row; see `sdnet_lib.rale.extent_severities`.
+    """
+    figure, axes = canvas(1, 2, height=3.0)
+    bars, dots = axes[0]
+    edges = (np.arange(26) - 0.5) / 3  # one bar for each mean of three whole numbers
+    groups = [scores.loc[levels == level, "extent"] for level in levels.cat.categories]
+    bars.hist(
+        groups, edges, stacked=True, label=list(levels.cat.categories), edgecolor="white", linewidth=0.5
+    )
+    bars.set(
+        xlabel="extent, mean of three raters", ylabel="images", title=f"{len(scores)} real images by extent"
+    )
+    bars.legend(fontsize=8)
+    counts = scores.groupby(["extent", "opacity"]).size().reset_index(name="images")
+    dots.scatter(counts["extent"], counts["opacity"], 14 * counts["images"], alpha=0.7)
+    dots.set(xlabel="extent (0 to 8)", ylabel="density (0 to 6)", title="wider is denser (area: images)")
+    return figure

@@ -11,7 +11,9 @@ import math
 from collections.abc import Iterable
 from numbers import Real
 
+import numpy as np
 import pandas as pd
+from scipy.ndimage import find_objects, label
 
 from sdnet_lib.errors import InputError
 
@@ -106,6 +108,42 @@ def severities(totals: pd.Series) -> pd.Series:
 def extent_severities(extents: pd.Series) -> pd.Series:
     """Apply `from_extent` to each row; the index is kept and the result is an ordered categorical."""
     return extents.map(from_extent).astype(pd.CategoricalDtype(LEVELS, ordered=True))
+
+
+def part_masks(lung_mask: np.ndarray) -> dict[str, np.ndarray]:
+    """Cut a lung mask into the eight parts: each lung into four of equal height.
+
+    Parameters
+    ----------
+    lung_mask : array of bool, (H, W)
+        Both lungs, apart from each other; the patient's right lung is left in the picture.
+
+    Returns
+    -------
+    dict of str to array of bool, (H, W)
+        A mask for each of `PARTS`.
+
+    Raises
+    ------
+    InputError
+        A mask in which there are not two separate lungs.
+    """
+    regions, count = label(lung_mask)
+    if count < 2:
+        raise InputError(f"a lung mask must show two separate lungs, not {count}")
+    largest = np.argsort(np.bincount(regions.flat)[1:])[-2:] + 1
+    boxes = find_objects(regions)
+    masks = {}
+    for side, number in zip(
+        "RL", sorted(largest, key=lambda region: boxes[region - 1][1].start), strict=True
+    ):
+        rows = boxes[number - 1][0]
+        edges = np.linspace(rows.start, rows.stop, 5).round().astype(int)
+        for level in range(1, 5):
+            mask = masks[f"{side}{level}"] = np.zeros(lung_mask.shape, bool)
+            band = slice(edges[level - 1], edges[level])
+            mask[band] = regions[band] == number
+    return masks
 
 
 def _names(parts: str | Iterable[str]) -> list[str]:

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from sdnet_lib import extents, rale
+from sdnet_lib import extents, plots, rale
 from sdnet_lib.errors import InputError
 
 
@@ -52,3 +52,10 @@ def test_main_rewrites_what_load_reads(monkeypatch, tmp_path):
     extents.main("folder")
     pd.testing.assert_frame_equal(extents.load(), scores)
     assert '"images": 93' in (tmp_path / "results" / "again.json").read_text()
+
+
+def test_the_figure_counts_every_image_once():
+    scores = extents.load()
+    bars, dots = plots.extents(scores, rale.extent_severities(scores["extent"])).axes
+    assert sum(patch.get_height() for patch in bars.patches) == 93
+    assert dots.collections[0].get_sizes().sum() == 14 * 93

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sdnet_lib import rale
+from sdnet_lib import plots, rale
 from sdnet_lib.errors import InputError
 
 LEVEL_OF_SCORE = ["Normal", "Mild", "Mild", "Moderate", "Moderate", "Moderate", "Severe", "Severe", "Severe"]
@@ -85,3 +85,28 @@ def test_series_keep_their_index():
     totals = rale.scores(parts)
     assert totals.to_dict() == {"a": 0, "b": 2, "c": 8}
     assert rale.severities(totals).astype(str).to_dict() == {"a": "Normal", "b": "Mild", "c": "Severe"}
+
+
+def test_parts_tile_the_two_lungs():
+    mask = np.zeros((40, 30), bool)
+    mask[4:36, 3:12] = mask[8:32, 18:27] = True
+    mask[0, 0] = True  # a speck is no lung
+    parts = rale.part_masks(mask)
+    assert tuple(parts) == rale.PARTS
+    assert np.array_equal(sum(part.astype(int) for part in parts.values()), mask & (mask.sum(1) > 1)[:, None])
+    assert parts["R1"][4:12, 3:12].all() and parts["R1"].sum() == 8 * 9  # the apex, left in the picture
+    assert parts["L4"][26:32, 18:27].all() and parts["L4"].sum() == 6 * 9
+
+
+def test_one_lung_cannot_be_cut():
+    with pytest.raises(InputError, match="two separate lungs, not 1"):
+        rale.part_masks(np.ones((8, 8), bool))
+
+
+def test_the_figure_names_and_colours_the_parts():
+    mask = np.zeros((40, 30), bool)
+    mask[4:36, 3:12] = mask[8:32, 18:27] = True
+    figure = plots.lung_parts([mask / 2], [rale.part_masks(mask)], [["R2", "L4"]], ["two parts"])
+    colours = {text.get_text(): text.get_color() for text in figure.axes[0].texts}
+    assert set(colours) == set(rale.PARTS)
+    assert {name for name in colours if colours[name] != "white"} == {"R2", "L4"}
