@@ -101,12 +101,12 @@ def crop(
 
 
 @data_app.command("list")
-def data_list() -> None:
+def data_list(data: DataOption = None) -> None:
     """Show the registered names: each can be given wherever a cohort is asked for."""
     import data_scripts
 
-    for row in data_scripts.describe():
-        typer.echo("  ".join(str(value) for value in row))
+    for row in data_scripts.describe(data):
+        typer.echo(f"{row.name:15} {row.what}\n{'':15} {row.images}; {row.labels}\n{'':15} {row.where}")
 
 
 @data_app.command("get")
