@@ -322,11 +322,16 @@ def _strata(table: pd.DataFrame, folds: int) -> np.ndarray:
 
 
 def _grouped_folds(table: pd.DataFrame, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    from sklearn.model_selection import StratifiedGroupKFold
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     if _fewest_patients(table) < folds:
         counts = table.groupby("label")["patient_id"].nunique()
         said = ", ".join(f"{count} with label {label}" for label, count in counts.items())
         raise InputError(f"{folds} folds need {folds} patients of each label; there are {said}")
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    return list(splitter.split(table, _strata(table, folds), table["patient_id"].to_numpy(str)))
+    options = {"shuffle": True, "random_state": seed}
+    strata = _strata(table, folds)
+    if not table["patient_id"].duplicated().any():  # the same without groups, a hundred times as fast
+        return list(StratifiedKFold(folds, **options).split(table, strata))
+    return list(
+        StratifiedGroupKFold(folds, **options).split(table, strata, table["patient_id"].to_numpy(str))
+    )
