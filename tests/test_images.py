@@ -5,6 +5,7 @@ import struct
 import warnings
 import zlib
 
+import gdcm
 import numpy as np
 import pydicom
 import pytest
@@ -250,6 +251,22 @@ def test_run_length_encoded_dicom(ramp, tmp_path):
     data = pydicom.dcmread(dicom(tmp_path / "a.dcm", np.rint(ramp * 4095).astype(np.uint16)))
     data.compress(pydicom.uid.RLELossless)
     data.save_as(tmp_path / "b.dcm")
+    assert np.abs(read_gray(tmp_path / "b.dcm") - ramp).max() < 0.001
+
+
+@pytest.mark.parametrize("syntax", ["JPEGLosslessProcess14_1", "JPEG2000Lossless", "JPEGLSLossless"])
+def test_compressed_dicom_as_archives_hold_it(syntax, ramp, tmp_path):
+    dicom(tmp_path / "a.dcm", np.rint(ramp * 4095).astype(np.uint16))
+    reader, change, writer = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
+    reader.SetFileName(str(tmp_path / "a.dcm"))
+    assert reader.Read()
+    change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, syntax)))
+    change.SetInput(reader.GetImage())
+    assert change.Change()
+    writer.SetFileName(str(tmp_path / "b.dcm"))
+    writer.SetFile(reader.GetFile())
+    writer.SetImage(change.GetOutput())
+    assert writer.Write()
     assert np.abs(read_gray(tmp_path / "b.dcm") - ramp).max() < 0.001
 
 
