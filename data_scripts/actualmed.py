@@ -22,12 +22,12 @@ def read(root: Path) -> pd.DataFrame:
 def fetch(root: Path) -> None:
     """Fetch the whole set, inconclusive images included."""
     tree = fetch_repository("agchung/Actualmed-COVID-chestxray-dataset", root)
-    rows = read_original(tree / "metadata.csv")
+    rows = read_original(tree / "metadata.csv", ("patientid", "imagename", "finding", "view"))
     table = rows.rename(columns={"patientid": "patient_id", "imagename": "original_file"})
     table["image_id"] = table["original_file"].map(clean_id)
     table["file"] = [str(tree / "images" / name) for name in table["original_file"]]
     table["label"] = table["finding"].map(LABELS).fillna("")
-    store(root / FOLDER, table.drop(columns="modality").drop_duplicates("image_id"), "act")
+    store(root / FOLDER, table.drop_duplicates("image_id"), "act")
 
 
 ACTUALMED = DataSet(

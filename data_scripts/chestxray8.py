@@ -15,12 +15,12 @@ REPOSITORY = "muhammedtalo/COVID-19"
 SOURCE = "ChestX-ray8"
 NIH_TABLES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
 NIH_COLUMNS = {
-    "Image Index": "original_file",
-    "Finding Labels": "nih_labels",
-    "Patient Age": "age",
-    "Patient Sex": "sex",
-    "Patient Gender": "sex",
-    "View Position": "view",
+    "image index": "original_file",
+    "finding labels": "nih_labels",
+    "patient age": "age",
+    "patient sex": "sex",
+    "patient gender": "sex",
+    "view position": "view",
 }
 LABELS = {"No_findings": "N", "Pneumonia": "P"}
 
@@ -61,7 +61,7 @@ def fetch(root: Path) -> None:
     table = table.drop_duplicates("image_id")
     nih = next((path for name in NIH_TABLES if (path := root / name).exists()), None)
     if nih is not None:
-        rows = read_original(nih).rename(columns=NIH_COLUMNS)
+        rows = read_original(nih, ("image index", "view position")).rename(columns=NIH_COLUMNS)
         rows = rows[[column for column in dict.fromkeys(NIH_COLUMNS.values()) if column in rows]]
         table = table.merge(rows, on="original_file", how="left")
     store(root / FOLDER, table, "nih")

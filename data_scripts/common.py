@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import pandas as pd
 from PIL import Image
+from tqdm import tqdm
 
 from sdnet_lib.cohort import check_cohort, complete, read_table
 from sdnet_lib.errors import InputError
@@ -118,12 +119,15 @@ def store(target: Path, table: pd.DataFrame, prefix: str) -> None:
     contents = table["file"].map(lambda file: hashlib.sha256(Path(file).read_bytes()).hexdigest())
     groups = prefix + "-" + _joined(table["patient_id"], contents)
     table = table.assign(group_id=groups)[~contents.duplicated()]
+    again = table.groupby("image_id").cumcount()  # a.jpg and a.png
+    table["image_id"] = table["image_id"].mask(again > 0, table["image_id"] + "-" + again.astype(str))
     with new_folder(target) as folder:
-        sizes = [_picture_size(file) for file in table["file"]]
+        bar = tqdm(table["file"], desc=f"measure {target.name}", unit="image", disable=None)
+        sizes = [_picture_size(file) for file in bar]
         for column, sub in (("file", "images"), ("mask", "masks")):
             if column in table:
                 (folder / sub).mkdir()
-                named = zip(table["image_id"], table[column], strict=True)
+                named = zip(table["image_id"], tqdm(table[column], desc=sub, disable=None), strict=True)
                 table[column] = [_copy(file, folder / sub, image_id) for image_id, file in named]
         table["original_width"], table["original_height"] = zip(*sizes, strict=True)
         table.to_csv(folder / "metadata.csv", index=False)
@@ -137,14 +141,24 @@ def find_files(tree: Path, pattern: str) -> list[Path]:
     return files
 
 
-def read_original(path: Path) -> pd.DataFrame:
-    """Read the table of a source as text, blanks as ``""``."""
+def read_original(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:
+    """Read the table of a source as text, blanks as ``""``, names of columns in small letters.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read or lacks a column of `needed`.
+    """
+    comment = "#" if "scores" in path.name else None
     try:
-        return pd.read_csv(
-            path, dtype=str, keep_default_na=False, comment="#" if "scores" in path.name else None
-        )
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, comment=comment)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: the source's table cannot be read ({error})") from error
+    table.columns = table.columns.str.strip().str.lower()
+    missing = [column for column in needed if column not in table]
+    if missing:
+        raise InputError(f"{path}: no column {', '.join(missing)}; the source has changed its layout")
+    return table
 
 
 def clean_id(name: str) -> str:

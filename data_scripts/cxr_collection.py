@@ -13,6 +13,7 @@ from sdnet_lib import rale
 FOLDER = "cxr_collection"
 REPOSITORY = "ieee8023/covid-chestxray-dataset"
 FRONTAL = ("PA", "AP", "AP Supine", "AP Erect", "AP erect")
+NEEDED = ("filename", "patientid", "finding", "view", "modality")
 KEPT = (
     "filename",
     "patientid",
@@ -37,20 +38,18 @@ def read(root: Path) -> pd.DataFrame:
     """Read the labelled frontal images: P is COVID-19, N any other finding and No Finding."""
     folder = root / FOLDER
     table = read_metadata(folder)
-    table["severity"] = severity(table)
     label = table["finding"].map(
         lambda finding: "" if finding in ("", "todo", "Unknown") else "P" if "COVID-19" in finding else "N"
     )
+    table["severity"] = severity(table).where(label == "P", "")
     return to_cohort(table, label, SOURCE, folder / "metadata.csv")
 
 
-def severity(table: pd.DataFrame) -> list[str]:
-    """Name the level of the radiologists' mean extent (0 to 8) where there is one."""
-    extents = table["geographic_extent"] if "geographic_extent" in table else [float("nan")] * len(table)
-    return [
-        rale.positive_severity(rale.score_from_extent(extent)) if pd.notna(extent) else ""
-        for extent in extents
-    ]
+def severity(table: pd.DataFrame) -> pd.Series:
+    """Name the level of the radiologists' mean extent (0 to 8), ``""`` where they gave none."""
+    extents = table.get("geographic_extent", pd.Series(float("nan"), table.index))
+    scores = extents.map(rale.score_from_extent, na_action="ignore")
+    return scores.map(rale.positive_severity, na_action="ignore").fillna("").astype(object)
 
 
 def fetch(root: Path) -> None:
@@ -59,15 +58,16 @@ def fetch(root: Path) -> None:
     Of findings such as ``Pneumonia/Viral/COVID-19`` the last part is kept.
     """
     tree = fetch_repository(REPOSITORY, root)
-    rows = read_original(tree / "metadata.csv")
+    rows = read_original(tree / "metadata.csv", NEEDED)
     rows = rows[(rows["modality"] == "X-ray") & rows["view"].isin(FRONTAL)].drop_duplicates("filename")
     table = rows[[column for column in KEPT if column in rows]].rename(columns={"patientid": "patient_id"})
     table["finding"] = table["finding"].str.rpartition("/")[2]
     table["image_id"] = table["filename"].map(clean_id)
     table["file"] = [str(tree / "images" / name) for name in table["filename"]]
-    table = table.merge(
-        read_original(tree / "annotations" / "covid-severity-scores.csv"), on="filename", how="left"
+    scores = read_original(
+        tree / "annotations" / "covid-severity-scores.csv", ("filename", "geographic_mean")
     )
+    table = table.merge(scores, on="filename", how="left")
     names = {"filename": "original_file", "geographic_mean": "geographic_extent", "opacity_mean": "opacity"}
     store(root / FOLDER, table.rename(columns=names), "cxr")
 

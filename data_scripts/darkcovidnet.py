@@ -23,6 +23,7 @@ from sdnet_lib.cohort import read_table
 
 NAMES = "darkcovidnet_covid.csv"
 EXTRA = "darkcovidnet_extra"
+KNOWN = ("patientid", "view", "sex", "age", "offset")
 
 
 def read(root: Path) -> pd.DataFrame:
@@ -55,11 +56,11 @@ def fetch(root: Path) -> None:
     tree = fetch_repository(chestxray8.REPOSITORY, root)
     collection = root / "downloads" / "covid-chestxray-metadata.csv"
     download.fetch(f"{download.GITHUB_FILES}/{cxr_collection.REPOSITORY}/master/metadata.csv", collection)
-    known = read_original(collection).drop_duplicates("filename").set_index("filename")
+    known = read_original(collection, ("filename", *KNOWN)).drop_duplicates("filename").set_index("filename")
     files = find_files(tree, "*/Covid-19/*.*")
     table = pd.DataFrame({"image_id": [clean_id(file.name) for file in files], "file": files})
     table["original_file"] = [file.name for file in files]
-    found = known[["patientid", "view", "sex", "age", "offset"]].reindex(table["original_file"]).fillna("")
+    found = known[[*KNOWN]].reindex(table["original_file"]).fillna("")
     table = table.assign(finding="COVID-19", **{column: found[column].to_numpy() for column in found})
     table = table.rename(columns={"patientid": "patient_id"}).drop_duplicates("image_id")
     table["patient_id"] = table["patient_id"].where(table["patient_id"] != "", table["image_id"])

@@ -22,10 +22,10 @@ def read(root: Path) -> pd.DataFrame:
 def fetch(root: Path) -> None:
     """Fetch the set; an id such as COVID-00003a is the first image of patient COVID-00003."""
     tree = fetch_repository("agchung/Figure1-COVID-chestxray-dataset", root)
-    rows = read_original(tree / "metadata.csv")
+    rows = read_original(tree / "metadata.csv", ("patientid", "finding", "view"))
     files = {file.stem: file for file in find_files(tree, "images/*")}
     table = rows[rows["patientid"].isin(files)].drop_duplicates("patientid")
-    table = table.rename(columns={"patientid": "image_id"}).drop(columns="modality")
+    table = table.rename(columns={"patientid": "image_id"})
     table["file"] = table["image_id"].map(files)
     table["original_file"] = [file.name for file in table["file"]]
     table["patient_id"] = table["image_id"].str.rstrip("abcdefgh")

@@ -289,7 +289,10 @@ def _check_files(cohort: pd.DataFrame, name: str) -> None:
             if file and not os.path.isfile(file):
                 raise CohortError(f"{_where(name, index, column)}: no such file: {file}")
     seen: dict[str, Hashable] = {}
-    for index, file in cohort["file"].items():
+    same_size = (
+        cohort["file"].map(os.path.getsize).duplicated(keep=False)
+    )  # the same picture has the same size
+    for index, file in cohort.loc[same_size, "file"].items():
         first = seen.setdefault(_content(file), index)
         if cohort.at[first, "label"] != cohort.at[index, "label"]:
             one, two = cohort.loc[first], cohort.loc[index]

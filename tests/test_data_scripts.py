@@ -490,6 +490,34 @@ def test_a_repository_that_has_changed_beyond_recognition(server, monkeypatch, t
         data_scripts.get("actualmed", tmp_path)
 
 
+@pytest.mark.parametrize("gone", ["patientid", "finding", "filename"])
+def test_a_table_that_has_lost_a_column(gone, server, monkeypatch, tmp_path):
+    files = collection()
+    table = pd.read_csv(io.StringIO(files["metadata.csv"])).drop(columns=gone)
+    files["metadata.csv"] = table.to_csv(index=False)
+    serve_repository(server, monkeypatch, "ieee8023/covid-chestxray-dataset", files)
+    with pytest.raises(
+        InputError, match=f"metadata.csv: no column {gone}; the source has changed its layout"
+    ):
+        data_scripts.get("cxr-collection", tmp_path)
+
+
+def test_names_that_differ_in_the_suffix_only(tmp_path):
+    (tmp_path / "a.png").write_bytes(picture(1))
+    (tmp_path / "a.jpg").write_bytes(picture(2, ".jpg"))
+    files = [tmp_path / "a.png", tmp_path / "a.jpg"]
+    common.store(tmp_path / "set", pd.DataFrame({"image_id": "a", "file": files, "patient_id": "1"}), "x")
+    stored = common.read_metadata(tmp_path / "set")
+    assert list(stored["image_id"]) == ["a", "a-1"] and list(stored["patient_id"]) == ["x-1", "x-1"]
+
+
+def test_patients_who_share_a_picture_are_one():
+    groups = common._joined(pd.Series(list("abcde")), pd.Series(["x", "x", "y", "z", "z"]))
+    assert list(groups) == list("aacdd")
+    chain = common._joined(pd.Series(list("dcbba")), pd.Series(list("wwxyy")))
+    assert list(chain) == ["c", "c", "a", "a", "a"]
+
+
 # --- COVIDGR-1.0
 
 LEVELS = [level.upper() for level in np.repeat(SEVERITIES, (76, 100, 171, 79))]
