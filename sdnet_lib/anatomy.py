@@ -145,25 +145,32 @@ class Frame:
         return amplitude * np.sin(y / 7 + phase) + self.patient.turn * 5
 
     def splat(self, x: np.ndarray, y: np.ndarray, volume: np.ndarray) -> np.ndarray:
-        """Project points that carry volumes (cm^3) to a path length image (cm), shared by four pixels each."""
+        """Project points that carry volumes (cm^3) to a path length image (cm), four pixels a point."""
         rows, columns = (n + 3 for n in self.shape)  # a margin takes what falls outside
-        scale = 1 / self.pixel
-        u = np.clip(
-            (x + self.patient.tilt * y - self._left) * scale + 1, 0, columns - 1.001, dtype=np.float32
-        )
-        v = np.clip((y - self._top) * scale + 1, 0, rows - 1.001, dtype=np.float32)
-        column, row = u.astype(np.intp), v.astype(np.intp)
+        scale = np.float32(1 / self.pixel)
+        u = np.float32(self.patient.tilt) * y
+        u += x
+        u, v = (u - np.float32(self._left)) * scale, (y - np.float32(self._top)) * scale
+        u, v = np.clip(u + 1, 0, columns - 2, out=u), np.clip(v + 1, 0, rows - 2, out=v)
+        column, row = np.floor(u), np.floor(v)
         u -= column
         v -= row
-        lower = volume * v * scale**2
-        upper = volume * scale**2 - lower
-        index = row * columns + column
-        flat = np.zeros((rows + 1) * columns)
-        for step, weight in ((0, upper), (columns, lower)):
-            right = weight * u
-            flat += np.bincount(index + step, weight - right, minlength=flat.size)
-            flat += np.bincount(index + step + 1, right, minlength=flat.size)
-        return flat.reshape(-1, columns)[1 : rows - 2, 1 : columns - 2].astype(np.float32)
+        index = row.astype(np.intp) * columns + column.astype(np.intp)
+        weight = volume.astype(np.float64) * float(scale) ** 2
+        lower = weight * v
+        weight -= lower
+        flat = np.zeros(rows * columns)
+        for step, share in ((0, weight), (columns, lower)):
+            right = share * u
+            share -= right
+            flat += np.bincount(index + step, share, minlength=flat.size)
+            flat += np.bincount(index + (step + 1), right, minlength=flat.size)
+        return flat.reshape(rows, columns)[1:-2, 1:-2].astype(np.float32)
+
+    def columns(self, low: float, high: float) -> slice:
+        """Return the columns in which x lies between `low` and `high` in some row."""
+        near = np.flatnonzero((self.x.max(0) >= low) & (self.x.min(0) <= high))
+        return slice(near[0], near[-1] + 1) if near.size else slice(0, 0)
 
 
 def sphere(u: np.ndarray) -> np.ndarray:
@@ -178,18 +185,19 @@ def smooth(u: np.ndarray) -> np.ndarray:
 
 
 def texture(frame: Frame, rng: np.random.Generator, coarse: float, octaves: int, gain: float) -> np.ndarray:
-    """Sum noise on grids of `coarse` cm, half of it, ...; octaves finer than a pixel are drawn but left out."""
+    """Sum noise on grids of `coarse` cm, half of it, and so on; what is finer than a pixel is left out."""
     rows, columns = frame.shape
-    total = np.zeros(frame.shape, np.float32)
-    for octave in range(octaves):
-        spacing = coarse / 2**octave
-        side = int(50 / spacing) + 3
-        grid = Image.fromarray(rng.standard_normal((side, side), dtype=np.float32))
-        if spacing > 0.8 * frame.pixel:
-            box = (1, 1, 1 + columns * frame.pixel / spacing, 1 + rows * frame.pixel / spacing)
-            fine = np.asarray(grid.resize((columns, rows), Image.Resampling.BICUBIC, box=box))
-            total += fine * np.float32(gain**octave)
-    return total
+    side, spacing = int(50 / coarse) + 3, coarse
+    total = np.zeros((1, 1), np.float32)
+    for octave, child in enumerate(rng.spawn(octaves)):  # own streams: the image size must not shift them
+        if octave and spacing < 1.6 * frame.pixel:
+            break
+        if octave:
+            side, spacing = side * 2, spacing / 2
+        finer = Image.fromarray(total).resize((side, side), Image.Resampling.BICUBIC)
+        total = finer + np.float32(gain**octave) * child.standard_normal((side, side), dtype=np.float32)
+    box = (1, 1, 1 + columns * frame.pixel / spacing, 1 + rows * frame.pixel / spacing)
+    return np.asarray(Image.fromarray(total).resize((columns, rows), Image.Resampling.BICUBIC, box=box))
 
 
 def _curve(frame: Frame, points: list[tuple[float, float]]) -> np.ndarray:
@@ -316,27 +324,33 @@ def heart(frame: Frame) -> np.ndarray:
 
 def mediastinum(frame: Frame) -> np.ndarray:
     """Path through great vessels and the tissue around them, aortic knob and hila included."""
-    p, y = frame.patient, frame.y
-    x = frame.x - 0.6 * frame.mid
+    p, y, near = frame.patient, frame.y, frame.columns(-5.5, 5.5)
+    x = frame.x[:, near] - 0.6 * frame.mid
     right = _curve(frame, [(-20, 4.2), (-11, 3.7), (-8, 3.1), (-3, 3.0), (3, 2.8), (20, 2.8)])
     left = _curve(frame, [(-20, 4.2), (-11, 3.7), (-7.5, 3.0), (-4, 2.7), (3, 2.8), (20, 2.8)])
     u = x / np.where(x < 0, right, left)
-    core = 7.0 * np.maximum(1 - u * u, 0) ** 0.65
-    k = p.knob
-    knob = 2.6 * k * sphere(((x - 1.75 - 0.25 * k) / k) ** 2 + ((y + 2.8) / (1.15 * k)) ** 2)
+    square = 49 * np.maximum(1 - u * u, 0)
     aorta = _curve(frame, [(-4, 2.2), (2, 2.3), (10, 1.5), (20, 0.8)])
-    falling = 2.4 * sphere(((x - aorta) / 1.25) ** 2) * smooth((y + 3.5) / 2)
-    rising = 2.6 * sphere(((x + 1.5) / 1.6) ** 2) * smooth((y + 5) / 3) * smooth((7 - y) / 4)
-    return np.sqrt(core * core + knob * knob + falling * falling + rising * rising)
+    for centre, half, thick in (
+        (aorta, 1.25, 2.4 * smooth((y + 3.5) / 2)),
+        (-1.5, 1.6, 2.6 * smooth((y + 5) / 3) * smooth((7 - y) / 4)),
+    ):
+        u = (x - centre) / half
+        square += thick * thick * np.maximum(1 - u * u, 0)
+    k = p.knob
+    u, v = (x - 1.75 - 0.25 * k) / k, (y + 2.8) / (1.15 * k)
+    square += (2.6 * k) ** 2 * np.maximum(1 - u * u - v * v, 0)
+    path = np.zeros(frame.shape, np.float32)
+    path[:, near] = np.sqrt(square)
+    return path
 
 
 def hila(frame: Frame) -> np.ndarray:
     """Path through the soft tissue of the lung roots, between which the big vessels leave."""
-    total = np.zeros(frame.shape, np.float32)
+    total, across = np.zeros(frame.shape, np.float32), frame.x[frame.shape[0] // 2]
     for _, side in SIDES:
-        u = (side * frame.x - 3.4) / 1.9
-        v = (frame.y - 1.2 + 0.9 * (side > 0) - 0.5 * u) / 2.9
-        total += np.exp(-1.6 * (u * u + v * v))
+        u, v = (side * across - 3.6) / 1.5, (frame.y - 1.2 + 0.9 * (side > 0)) / 2.3
+        total += np.exp(-u * u) * np.exp(-v * v)
     return total
 
 

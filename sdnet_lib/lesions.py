@@ -1,4 +1,4 @@
-"""Opacities of COVID-19 in named lung parts: ground glass and consolidation, peripheral and basal more often."""
+"""Opacities of COVID-19 in named lung parts: ground glass to consolidation, peripheral and basal first."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The synthetic chest radiograph with known truth, and the two cohorts made of it.
 
-`radiograph` puts a patient together (`anatomy`, `tubes`), adds the lesions and takes the picture (`exposure`).
+`radiograph` puts a patient together (`anatomy`, `tubes`), adds `lesions` and takes the picture (`exposure`).
 Everything random starts from the patient's own seed, in separate streams for body, texture, lesions and
 exposure: the same seed gives the same bytes in any batch, and the same patient with and without lesions.
 """
@@ -9,21 +9,26 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from joblib import Parallel, cpu_count, delayed
 from PIL import Image
+from tqdm import tqdm
 
 from sdnet_lib import anatomy, exposure, lesions, rale, tubes
+from sdnet_lib.cohort import read_cohort
 from sdnet_lib.errors import InputError
 
 SEVERITY = {"Normal-PCR+": 76, "Mild": 100, "Moderate": 171, "Severe": 79}  # Section 3 of the paper
 SEX = {"N": {"F": 239, "M": 187}, "P": {"F": 190, "M": 236}}  # Table 3 of the paper
 MIN_SIZE = 64
+_CROWD = 1.05  # lung that an organ displaces, as a share of the organ's depth
+_EDGE = 0.8  # cm of heart or great vessels from which the lung behind no longer counts as visible
+_BLOOD = 2.0  # vessels stand in for their walls, their sheaths and the bronchi beside them
+_ONE_SITE = {"P": ("A",), "N": ("A",)}
 _BIASED_SEVERITY = {"Mild": 10, "Moderate": 30, "Severe": 60}
 _BIASED_SITES = {"P": ("B", "C", "D"), "N": ("A", "E")}
 
@@ -66,7 +71,7 @@ def radiograph(
     site: str = "A",
     sex: str | None = None,
     view: str = "PA",
-    exposure_number: int = 0,
+    shot: int = 0,
 ) -> Phantom:
     """Make one synthetic chest radiograph.
 
@@ -84,8 +89,8 @@ def radiograph(
         ``F`` or ``M``; drawn if not given.
     view : str
         ``PA`` or ``AP``.
-    exposure_number : int
-        Another number is another exposure of the same patient.
+    shot : int
+        Another number is another exposure of the same patient, a little differently placed.
 
     Raises
     ------
@@ -93,23 +98,30 @@ def radiograph(
         An unknown label, severity, site, sex or view, a severity on a negative, or a size under 64.
     """
     _check(size, label, severity, site, sex, view)
-    body_seed, texture_seed, lesion_seed, shot_seed = np.random.SeedSequence(seed).spawn(4)
+    body_seed, organ_seed, lesion_seed, shot_seed = np.random.SeedSequence(seed).spawn(4)
     lesion_rng = np.random.default_rng(lesion_seed)
-    shot_rng = np.random.default_rng(
-        np.random.SeedSequence(shot_seed.entropy, spawn_key=(*shot_seed.spawn_key, exposure_number))
-    )
-    habits = exposure.SITES[site]
-    patient = anatomy.draw_patient(np.random.default_rng(body_seed), sex, view)
     if label == "P" and not severity:
         severity = str(lesion_rng.choice(list(SEVERITY), p=np.array(list(SEVERITY.values())) / 426))
-    tall = habits.aspect >= 1
-    shape = (size, round(size / habits.aspect)) if tall else (round(size * habits.aspect), size)
-    frame = anatomy.Frame(patient, shape, habits.field * (1 + 0.02 * shot_rng.normal()))
-    line, lung, lesion, parts = _attenuation(frame, np.random.default_rng(texture_seed), lesion_rng, severity)
+    patient = anatomy.draw_patient(np.random.default_rng(body_seed), sex, view)
+    habits = exposure.SITES[site]
+    shot_rng = np.random.default_rng(shot_seed.spawn(shot + 1)[shot])
+    shape = (size, round(size / habits.aspect)) if habits.aspect >= 1 else (round(size * habits.aspect), size)
+    frame = anatomy.Frame(patient, shape, habits.field * (1 + 0.02 * float(shot_rng.normal())))
+    line, fields, lesion, parts = _attenuation(frame, np.random.default_rng(organ_seed), severity, lesion_rng)
+    lung = fields["R"] | fields["L"]
     signal = exposure.detect(frame, line, habits, shot_rng)
     image = exposure.stamp(exposure.develop(frame, signal, lung, habits), habits, shot_rng)
     return Phantom(
-        image.astype(np.float32), lung, lesion, parts, label, severity, site, view, patient.sex, patient.age
+        image.astype(np.float32),
+        lung,
+        lesion,
+        parts,
+        label,
+        severity,
+        site,
+        view,
+        patient.sex,
+        patient.age,
     )
 
 
@@ -134,16 +146,14 @@ def homogeneous(
     Returns
     -------
     pandas.DataFrame
-        The cohort, paths absolute; ``cohort.csv``, ``images/``, ``lung_masks/`` and ``lesion_masks/`` in `out`.
+        The cohort, paths absolute; on disk ``cohort.csv`` with ``images``, ``lung_masks``, ``lesion_masks``.
 
     Raises
     ------
     InputError
-        `n` or `size` too small, or `out` not empty.
+        `n` or `size` too small, or `out` not an empty or new folder.
     """
-    return _write(
-        _plan(n, seed, SEVERITY, {"P": ("A",), "N": ("A",)}, {"P": 0.0, "N": 0.0}), out, size, workers
-    )
+    return _write(_plan(n, seed, SEVERITY, _ONE_SITE, {"P": 0, "N": 0}, twice=0), out, size, workers)
 
 
 def biased(
@@ -152,9 +162,12 @@ def biased(
     """Write a cohort with the faults of pooled public sets; arguments, result and errors of `homogeneous`.
 
     Positives are mostly severe, mostly AP, and come from sites B, C and D; negatives are PA and come from A
-    and E. The sites differ in border, marker, words, grey levels, aspect ratio and file type.
+    and E. The sites differ in border, marker, words, grey levels, aspect ratio, size and type of file. About
+    one patient in five has a second image, so a split must keep patients together.
     """
-    return _write(_plan(n, seed, _BIASED_SEVERITY, _BIASED_SITES, {"P": 0.8, "N": 0.05}), out, size, workers)
+    return _write(
+        _plan(n, seed, _BIASED_SEVERITY, _BIASED_SITES, {"P": 0.8, "N": 0.05}, twice=6), out, size, workers
+    )
 
 
 def _check(size: int, label: str, severity: str, site: str, sex: str | None, view: str) -> None:
@@ -174,134 +187,108 @@ def _check(size: int, label: str, severity: str, site: str, sex: str | None, vie
 
 
 def _attenuation(
-    frame: anatomy.Frame, rng: np.random.Generator, lesion_rng: np.random.Generator, severity: str
-):
-    whole = anatomy.body(frame)
+    frame: anatomy.Frame, rng: np.random.Generator, severity: str, lesion_rng: np.random.Generator
+) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray, tuple[str, ...]]:
+    """Add up the attenuation along each ray; return it with visible lung by side, lesion mask and parts."""
     air, fields = anatomy.lungs(frame)
-    organ = np.hypot(anatomy.heart(frame), anatomy.mediastinum(frame))
-    roots = anatomy.hila(frame)
-    air = np.maximum(air - 1.05 * organ, 0)
-    fields = {side: field & (organ < 0.8) for side, field in fields.items()}
-    bone = (
-        tubes.ribs(frame, rng)
-        + tubes.clavicles(frame, rng)
-        + tubes.shoulders(frame, rng)
-        + tubes.spine(frame, rng)
-    )
-    blood = tubes.vessels(frame, rng) * np.clip(air / 6, 0, 1)
-    gas = anatomy.bowel_gas(frame, rng)
-    air = air * (1 + 0.022 * anatomy.texture(frame, rng, 1.2, 4, 0.9))
+    organs = np.hypot(anatomy.heart(frame), anatomy.mediastinum(frame))
+    air = np.maximum(air - _CROWD * organs, 0)
+    fields = {side: field & (organs < _EDGE) for side, field in fields.items()}
+    bone = tubes.bones(frame, rng)
+    blood = tubes.vessels(frame, rng) * np.clip(air / 6, 0, 1) + anatomy.hila(frame) * (air > 0)
+    gas = tubes.airways(frame) + anatomy.bowel_gas(frame, rng)
+    air *= 1 + 0.022 * anatomy.texture(frame, rng, 1.2, 4, 0.9)
+    grain = 1 + 0.006 * anatomy.texture(frame, rng, 8, 4, 0.6)
+    soft = np.maximum(anatomy.body(frame) - air - gas, 0) * grain
     extent, lesion, parts = lesions.opacities(frame, fields, severity, lesion_rng)
-    soft = np.maximum(whole - air - tubes.airways(frame) - gas, 0) * (
-        1 + 0.006 * anatomy.texture(frame, rng, 8, 4, 0.6)
-    )
     line = exposure.SOFT * soft + exposure.LUNG * air + exposure.BONE * bone
-    line += (exposure.SOFT - exposure.LUNG) * (2.0 * (blood + roots * (air > 0)) + extent * air)
-    return line, fields["R"] | fields["L"], lesion, parts
+    line += (exposure.SOFT - exposure.LUNG) * (_BLOOD * blood + extent * air)
+    return line, fields, lesion, parts
 
 
-def _shares(total: int, weights: dict[str, int]) -> dict[str, int]:
-    """Share `total` in proportion to `weights` by the largest remainder."""
-    exact = {k: total * w / sum(weights.values()) for k, w in weights.items()}
-    count = {k: int(v) for k, v in exact.items()}
-    for k in sorted(exact, key=lambda k: count[k] - exact[k])[: total - sum(count.values())]:
-        count[k] += 1
-    return count
+def _shares(total: int, weights: dict[str, int]) -> list[str]:
+    """Repeat each name in proportion to its weight, `total` in all, by the largest remainder."""
+    exact = {name: total * weight / sum(weights.values()) for name, weight in weights.items()}
+    count = {name: int(share) for name, share in exact.items()}
+    by_rest = sorted(exact, key=lambda name: count[name] - exact[name])
+    for name in by_rest[: total - sum(count.values())]:
+        count[name] += 1
+    return [name for name in weights for _ in range(count[name])]
 
 
-def _plan(n, seed, severities, sites, bedside) -> pd.DataFrame:
+def _plan(
+    n: int, seed: int, severities: dict, sites: dict, bedside: dict, twice: int
+) -> list[dict[str, object]]:
+    """Say what each image shall be, in random order; with `twice`, each `twice`-th image is a second one."""
     if n < 2:
         raise InputError(f"n {n}: a cohort needs at least one negative and one positive image")
     rng = np.random.default_rng([seed, 0])
     rows = []
     for label, total in (("P", n // 2), ("N", n - n // 2)):
-        levels = (
-            [k for k, c in _shares(total, severities).items() for _ in range(c)]
-            if label == "P"
-            else [""] * total
-        )
-        sexes = [k for k, c in _shares(total, SEX[label]).items() for _ in range(c)]
+        levels = _shares(total, severities) if label == "P" else [""] * total
         views = ["AP" if i < round(bedside[label] * total) else "PA" for i in range(total)]
         places = [sites[label][i % len(sites[label])] for i in range(total)]
-        rows += zip(
-            [label] * total,
-            levels,
-            rng.permutation(sexes),
-            rng.permutation(views),
-            rng.permutation(places),
-            strict=True,
-        )
-    plan = pd.DataFrame(rows, columns=["label", "severity", "sex", "view", "site"]).iloc[rng.permutation(n)]
-    plan.index = range(n)
-    plan["seed"] = [int(np.random.SeedSequence([seed, i]).generate_state(1)[0]) for i in range(n)]
-    plan["image_id"] = [f"phantom-{i + 1:04d}" for i in range(n)]
-    return plan
+        columns = (rng.permutation(c).tolist() for c in (levels, _shares(total, SEX[label]), views, places))
+        for i, (severity, sex, view, site) in enumerate(zip(*columns, strict=True)):
+            row = {"label": label, "severity": severity, "sex": sex, "view": view, "site": site}
+            again = twice and i % twice == twice - 1
+            rows.append({**rows[-1], "shot": 1} if again else {**row, "patient": len(rows), "shot": 0})
+    for row in rows:
+        row["seed"] = int(np.random.SeedSequence([seed, row.pop("patient")]).generate_state(1)[0])
+    return [rows[i] | {"image_id": f"phantom-{k:04d}"} for k, i in enumerate(rng.permutation(n), start=1)]
 
 
-def _make(folder: Path, size: int, row: dict) -> dict:
+def _make(folder: Path, size: int, row: dict[str, object]) -> dict[str, object]:
+    """Make one image of a plan, write it and its masks, and return its row of the cohort."""
+    what = {key: row[key] for key in ("seed", "label", "severity", "site", "sex", "view", "shot")}
     habits = exposure.SITES[row["site"]]
-    made = radiograph(
-        row["seed"],
-        size=round(size * habits.shrink),
-        label=row["label"],
-        severity=row["severity"],
-        site=row["site"],
-        sex=row["sex"],
-        view=row["view"],
-    )
-    file = f"images/{row['image_id']}{habits.suffix}"
+    made = radiograph(size=max(MIN_SIZE, round(size * habits.shrink)), **what)
+    name = row["image_id"]
+    files = {
+        "file": f"images/{name}{habits.suffix}",
+        "lung_mask": f"lung_masks/{name}.png",
+        "lesion_mask": f"lesion_masks/{name}.png",
+    }
     pixels = np.rint(made.image * 255).astype(np.uint8)
-    Image.fromarray(pixels).save(folder / file, quality=90, compress_level=3)
-    masks = {}
-    for name, mask in (("lung_mask", made.lung_mask), ("lesion_mask", made.lesion_mask)):
-        masks[name] = f"{name}s/{row['image_id']}.png"
-        Image.fromarray(mask).save(folder / masks[name])
+    for key, array in zip(files, (pixels, made.lung_mask, made.lesion_mask), strict=True):
+        Image.fromarray(array).save(folder / files[key], quality=90, compress_level=2)
     return {
-        "image_id": row["image_id"],
-        "file": file,
+        "image_id": name,
+        **files,
         "label": made.label,
         "severity": made.severity,
-        "patient_id": row["image_id"],
-        "source": f"phantom site {made.site}",
+        "patient_id": f"patient-{row['seed']:010d}",
+        "source": "phantom",
         "view": made.view,
+        "site": made.site,
         "sex": made.sex,
         "age": made.age,
-        "site": made.site,
         "lung_parts": " ".join(made.parts),
         "rale": rale.score(made.parts),
-        **masks,
         "seed": row["seed"],
+        "shot": row["shot"],
     }
 
 
-def _write(plan: pd.DataFrame, out: str | Path, size: int, workers: int | None) -> pd.DataFrame:
-    from tqdm import tqdm
-
+def _write(plan: list[dict[str, object]], out: str | Path, size: int, workers: int | None) -> pd.DataFrame:
+    """Make a cohort's folder beside its place and move it there when it is complete."""
     out = Path(out).absolute()
     if size < MIN_SIZE:
         raise InputError(f"size {size}: a phantom has at least {MIN_SIZE} pixels a side")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise InputError(f"{out}: exists and is not an empty folder; name another one or remove it first")
     out.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
         for folder in ("images", "lung_masks", "lesion_masks"):
             (part / folder).mkdir()
-        rows = plan.to_dict("records")
-        make = partial(_make, part, size)
-        bar = {"total": len(rows), "unit": "image", "disable": None, "delay": 2}
-        if workers == 1:
-            made = list(tqdm(map(make, rows), **bar))
-        else:
-            with ProcessPoolExecutor(workers) as pool:
-                made = list(tqdm(pool.map(make, rows, chunksize=4), **bar))
-        cohort = pd.DataFrame(made)
-        cohort.to_csv(part / "cohort.csv", index=False)
+        workers = workers or min(cpu_count(), max(1, len(plan) // 32))
+        made = Parallel(workers, return_as="generator")(delayed(_make)(part, size, row) for row in plan)
+        rows = list(tqdm(made, total=len(plan), unit="image", disable=None, delay=2))
+        pd.DataFrame(rows).to_csv(part / "cohort.csv", index=False)
         part.chmod(0o755)
         part.replace(out)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
-    for column in ("file", "lung_mask", "lesion_mask"):
-        cohort[column] = [str(out / file) for file in cohort[column]]
-    return cohort
+    return read_cohort(out, check_files=False)

@@ -1,4 +1,4 @@
-"""Thin parts of the synthetic chest as swept tubes: ribs, collar bones, shoulders, airways, vessels; the spine.
+"""Thin parts of the synthetic chest as swept tubes: bones, airways and vessels.
 
 Each function returns a path length image in cm (see `anatomy.Frame`). Bones are shells of compact bone around
 a spongy core and come as cm of compact bone.
@@ -31,7 +31,7 @@ _STROKES = (
     (((17.1, -9.3), (16.8, -8.0), (17.2, -6.8)), 0.45, 0.50, 0.5),  # socket
     (((19.0, -7.4), (20.4, -2.0), (22.6, 5.0), (24.5, 12.0)), 1.10, 1.00, 0.3),  # shaft of the arm
 )
-# Vessels that leave a lung root: direction in degrees (0 outwards, 90 down), radius, length of the first piece.
+# Vessels that leave a lung root: degrees (0 outwards, 90 down), radius, length of the first piece.
 _TRUNKS = np.array(
     [(-80, 0.34, 2.4), (-62, 0.36, 2.5), (-42, 0.32, 2.4), (-20, 0.26, 2.3), (0, 0.27, 2.2), (18, 0.30, 2.4)]
     + [(36, 0.34, 2.6), (52, 0.42, 2.9), (66, 0.50, 3.1), (80, 0.42, 3.0), (-72, 0.24, 2.3), (28, 0.24, 2.4)]
@@ -46,9 +46,9 @@ def _offsets(count: int) -> np.ndarray:
     return ((np.arange(count, dtype=np.float32) + 0.5) / count) * 2 - 1
 
 
-def _steps(frame: Frame, length: float) -> int:
+def _steps(pixel: float, length: float) -> int:
     """Points one pixel apart: then the splat's triangle kernel cancels the ripple between them."""
-    return max(3, int(np.ceil(length / frame.pixel)))
+    return max(3, int(np.ceil(length / pixel)))
 
 
 def _shell(v: np.ndarray, wall: float) -> np.ndarray:
@@ -59,21 +59,28 @@ def _shell(v: np.ndarray, wall: float) -> np.ndarray:
 
 
 def _ribbon(
-    frame: Frame, x: np.ndarray, y: np.ndarray, half: np.ndarray, thick: np.ndarray, wall: float
+    pixel: float, x: np.ndarray, y: np.ndarray, half: np.ndarray, thick: np.ndarray, wall: float
 ) -> Points:
-    """Sample strips of bone: centre lines (lines, points), half width across, half thickness along the ray."""
-    x, y, half, thick = (np.asarray(a, np.float32) for a in (x, y, half, thick))
-    dx, dy = np.gradient(x, axis=1), np.gradient(y, axis=1)
+    """Sample strips of bone: centre lines (lines, points), half widths, half thicknesses along the ray."""
+    dx, dy = _slope(x), _slope(y)
     length = np.hypot(dx, dy) + 1e-9
-    v = _offsets(_steps(frame, 2 * float(half.max())))
+    v = _offsets(_steps(pixel, 2 * float(np.max(half))))
     across = (half / length)[..., None] * v
     volume = (length * half * thick * (2 / v.size))[..., None] * _shell(v, wall)
     px, py = x[..., None] - dy[..., None] * across, y[..., None] + dx[..., None] * across
     return px.ravel(), py.ravel(), volume.ravel()
 
 
-def _project(frame: Frame, parts: list[Points]) -> np.ndarray:
-    return frame.splat(*(np.concatenate(each) for each in zip(*parts, strict=True)))
+def _slope(line: np.ndarray) -> np.ndarray:
+    """Differences along the last axis, centred but at the ends."""
+    step = np.empty_like(line)
+    step[:, 1:-1] = (line[:, 2:] - line[:, :-2]) / 2
+    step[:, 0], step[:, -1] = line[:, 1] - line[:, 0], line[:, -1] - line[:, -2]
+    return step
+
+
+def _join(parts: list[Points]) -> Points:
+    return tuple(np.concatenate(each, dtype=np.float32) for each in zip(*parts, strict=True))
 
 
 @lru_cache(maxsize=32)
@@ -90,15 +97,21 @@ def _along(points: tuple[tuple[float, float], ...], count: int) -> tuple[np.ndar
     return tuple(np.interp(t, at, line)[None] for line in _stroke(points))
 
 
-def ribs(frame: Frame, rng: np.random.Generator) -> np.ndarray:
-    """Bone of twelve pairs of ribs, each half an oblique ellipse from the spine round to the front.
+def bones(frame: Frame, rng: np.random.Generator) -> np.ndarray:
+    """Bone of ribs, collar bones, shoulders and spine."""
+    parts = [*_ribs(frame, rng), *_clavicles(frame, rng), *_shoulders(frame, rng)]
+    return frame.splat(*_join(parts)) + _spine(frame, rng)
+
+
+def _ribs(frame: Frame, rng: np.random.Generator) -> list[Points]:
+    """Sample twelve pairs of ribs, each half an oblique ellipse from the spine round to the front.
 
     Where a rib turns towards the source (at the side) its path is longer; towards the front it grows flat
     and fades into cartilage, which casts no shadow of its own.
     """
     p = frame.patient
     slope = 0.82 + 0.16 * rng.normal() - 0.1 * (p.dome - 10.2)
-    t = np.linspace(0, 1, _steps(frame, 30), dtype=np.float32)[None]
+    t = np.linspace(0, 1, _steps(frame.pixel, 30), dtype=np.float32)[None]
     strips = []
     for _, side in SIDES:
         wobble = rng.normal(size=(6, 12)).clip(-2, 2)
@@ -118,7 +131,7 @@ def ribs(frame: Frame, rng: np.random.Generator) -> np.ndarray:
         s = reach * sine**0.93
         y = head + fall * ((1 - cosine) / 4 + phi / (2 * np.pi)) + 0.05 * wave * np.sin(3 * phi)
         front = np.clip((phi - 1.6) / 0.8, 0, 1)
-        run, drop = np.abs(np.gradient(s, axis=1)), np.abs(np.gradient(y, axis=1))
+        run, drop = np.abs(_slope(s)), np.abs(_slope(y))
         flat = np.hypot(reach * cosine, fall * (sine / 4 + 0.16))
         oblique = np.minimum(np.hypot(flat, 0.36 * p.depth * sine) / flat, 2.0)
         oblique[:2] = np.minimum(oblique[:2], 1.5)
@@ -127,14 +140,14 @@ def ribs(frame: Frame, rng: np.random.Generator) -> np.ndarray:
         thick = 0.38 * oblique * (1 - 0.55 * front) * np.clip((1 - t) / 0.12, 0, 1) * np.clip(t / 0.06, 0, 1)
         thick[0] *= 0.75
         x = side * s + frame.axis(y) * cosine**2 * (phi < 1.6)
-        strips.append(_ribbon(frame, x, y, half, thick, 0.42))
-    return _project(frame, strips)
+        strips.append(_ribbon(frame.pixel, x, y, half, thick, 0.42))
+    return strips
 
 
-def clavicles(frame: Frame, rng: np.random.Generator) -> np.ndarray:
-    """Bone of the collar bones, from the breast bone up and out to the shoulders."""
+def _clavicles(frame: Frame, rng: np.random.Generator) -> list[Points]:
+    """Sample the collar bones, from the breast bone up and out to the shoulders."""
     p = frame.patient
-    t = np.linspace(0, 1, _steps(frame, 18), dtype=np.float32)[None]
+    t = np.linspace(0, 1, _steps(frame.pixel, 18), dtype=np.float32)[None]
     strips = []
     for _, side in SIDES:
         wobble = rng.normal(size=4).clip(-2, 2).tolist()
@@ -144,36 +157,40 @@ def clavicles(frame: Frame, rng: np.random.Generator) -> np.ndarray:
         y = -6.1 - 0.25 * wobble[1] - 0.35 * p.shoulder - rise * t + bow
         half = 0.60 + 0.42 * np.exp(-((t / 0.13) ** 2)) + 0.1 * t + np.clip(t - 0.8, 0, 1)
         fade = np.clip(t / 0.04, 0, 1) * np.clip((1 - t) / 0.05, 0, 1)
-        strips.append(_ribbon(frame, x, y, half, 0.85 * fade, 0.3))
-    return _project(frame, strips)
+        strips.append(_ribbon(frame.pixel, x, y, half, 0.85 * fade, 0.3))
+    return strips
 
 
-def shoulders(frame: Frame, rng: np.random.Generator) -> np.ndarray:
-    """Bone of shoulder blades and upper arms; in a good PA view the blades clear most of the lungs."""
-    lift = -0.9 * frame.patient.shoulder
+def _shoulders(frame: Frame, rng: np.random.Generator) -> list[Points]:
+    """Sample shoulder blades and upper arms; in a good PA view the blades clear most of the lungs."""
+    x, y, volume = _shoulder(frame.pixel)
+    y = y - np.float32(0.9 * frame.patient.shoulder)
+    inward = 0.5 * rng.standard_normal(2, dtype=np.float32)
+    return [(side * (x + move), y, volume) for (_, side), move in zip(SIDES, inward, strict=True)]
+
+
+@lru_cache(maxsize=16)
+def _shoulder(pixel: float) -> Points:
     parts = []
-    for _, side in SIDES:
-        inward = float(0.5 * rng.normal())
-        for points, half, thick, wall in _STROKES:
-            ends = np.array(points)
-            x, y = _along(points, _steps(frame, float(np.abs(np.diff(ends, axis=0)).sum())))
-            solid = thick * np.clip(np.linspace(0.3, 6, x.size), 0, 1)[None]
-            parts.append(_ribbon(frame, side * (x + inward), y + lift, np.full(x.shape, half), solid, wall))
-        v = _offsets(_steps(frame, 4.4))
-        v, w = np.meshgrid(v, v)
-        chord = (0.8 * np.sqrt(np.maximum(1 - v * v - w * w, 0)) + 0.3) * (v * v + w * w < 1)
-        x, y = side * (18.7 + inward + 2.2 * v), 2.2 * w - 8.2 + lift
-        parts.append((x.ravel(), y.ravel(), (chord * (4.4 / v.shape[0]) ** 2).ravel()))
-        a, b = np.meshgrid((_offsets(_steps(frame, 14)) + 1) / 2, (_offsets(_steps(frame, 5)) + 1) / 2)
-        x = side * (12.2 + (4.9 * b - 0.5 * (1 - b)) * a + inward)  # the blade: a thin triangle, tip below
-        y = 5.0 - (13.0 * b + 14.4 * (1 - b)) * a + lift
-        parts.append((x.ravel(), y.ravel(), (0.16 * 72 * a / a.size).ravel()))
-    return _project(frame, parts)
+    for points, half, thick, wall in _STROKES:
+        x, y = _along(points, _steps(pixel, float(np.abs(np.diff(np.array(points), axis=0)).sum())))
+        solid = thick * np.clip(np.linspace(0.3, 6, x.size), 0, 1)[None]
+        parts.append(_ribbon(pixel, x, y, np.full(x.shape, half), solid, wall))
+    v = _offsets(_steps(pixel, 4.4))
+    v, w = np.meshgrid(v, v)
+    chord = (0.8 * np.sqrt(np.maximum(1 - v * v - w * w, 0)) + 0.3) * (v * v + w * w < 1)
+    parts.append((18.7 + 2.2 * v.ravel(), 2.2 * w.ravel() - 8.2, chord.ravel() * (4.4 / v.shape[0]) ** 2))
+    a, b = np.meshgrid((_offsets(_steps(pixel, 14)) + 1) / 2, (_offsets(_steps(pixel, 5)) + 1) / 2)
+    x = 12.2 + (4.9 * b - 0.5 * (1 - b)) * a  # the blade: a thin triangle, tip below
+    y = 5.0 - (13.0 * b + 14.4 * (1 - b)) * a
+    parts.append((x.ravel(), y.ravel(), (0.16 * 72 * a / a.size).ravel()))
+    return _join(parts)
 
 
-def spine(frame: Frame, rng: np.random.Generator) -> np.ndarray:
+def _spine(frame: Frame, rng: np.random.Generator) -> np.ndarray:
     """Bone of the vertebral column: bodies with end plates, pedicles, spinous and transverse processes."""
-    y, x = frame.y, frame.x - frame.mid
+    near = frame.columns(-5, 5)
+    y, x = frame.y, frame.x[:, near] - frame.mid
     half = np.interp(y, [-20, -8, 4, 20], [1.25, 1.5, 1.75, 2.2]).astype(np.float32)
     gap = np.interp(y, [-20, -8, 4, 20], [1.75, 2.05, 2.35, 2.75])
     phase = np.cumsum(frame.pixel / gap, axis=0)
@@ -189,7 +206,9 @@ def spine(frame: Frame, rng: np.random.Generator) -> np.ndarray:
     pedicle = _bump((span - 0.62 * half) / 0.28) * _bump((place + 0.12) / 0.16)
     process = _bump(x / 0.28) * _bump((place - 0.28) / 0.16)
     wing = (span > half) * np.clip((half + 1.6 - span) / 0.4, 0, 1) * _bump((place + 0.14) / 0.13)
-    return body + 0.35 * pedicle + 0.35 * process + 0.15 * wing
+    path = np.zeros(frame.shape, np.float32)
+    path[:, near] = body + 0.35 * pedicle + 0.35 * process + 0.15 * wing
+    return path
 
 
 def _bump(u: np.ndarray) -> np.ndarray:
@@ -201,14 +220,16 @@ def airways(frame: Frame) -> np.ndarray:
     middle = float(frame.axis(np.zeros(1))[0]) - frame.patient.turn * 3
     strips = []
     for points, radius in (
-        (((0.0, -26.0), (0.05, -14.0), (0.25, -5.0), (0.1, -0.7)), 1.0),
+        (((0.0, -26.0), (0.05, -14.0), (0.25, -5.0), (0.1, -0.5)), 1.1),
         (((0.1, -0.9), (-1.2, 0.8), (-2.3, 2.4), (-3.2, 4.4)), 0.62),
         (((0.1, -0.9), (1.6, 0.6), (3.2, 1.6), (4.4, 2.6)), 0.55),
     ):
-        x, y = _along(points, _steps(frame, 26 if radius > 0.9 else 7))
+        x, y = _along(points, _steps(frame.pixel, 26 if radius > 1 else 7))
         size = np.full(x.shape, radius)
-        strips.append(_ribbon(frame, x + middle, y, size, size, 1.0))
-    return _project(frame, strips)
+        t = np.linspace(0, 1, x.size)  # bronchi open where the windpipe ends
+        ends = np.clip((1 - t) / 0.08, 0, 1) * (1 if radius > 1 else np.clip(t / 0.3, 0, 1))
+        strips.append(_ribbon(frame.pixel, x + middle, y, size, size * ends, 1.0))
+    return frame.splat(*_join(strips))
 
 
 def vessels(frame: Frame, rng: np.random.Generator) -> np.ndarray:
@@ -217,53 +238,48 @@ def vessels(frame: Frame, rng: np.random.Generator) -> np.ndarray:
     Both branches of a fork share the flow, and radii follow Murray's law with exponent 2.7. Pieces that run
     along the ray look short and bright.
     """
-    parts = []
-    for _, side in SIDES:
-        angle, radius, length = _TRUNKS.T.astype(np.float32) * np.array(
-            [[np.pi / 180], [0.88], [1]], np.float32
+    p, parts = frame.patient, []
+    side = np.repeat(np.array([-1, 1], np.float32), len(_TRUNKS))
+    angle, radius, length = np.tile(_TRUNKS, (2, 1)).T.astype(np.float32)
+    noise = rng.standard_normal((5, side.size), dtype=np.float32)
+    angle = np.deg2rad(angle) + 0.14 * noise[0]
+    radius, length = 0.88 * radius * (1 + 0.08 * noise[1]), length * (1 + 0.15 * noise[2])
+    x, y = 3.3 + 0.5 * noise[3], 1.2 * np.sin(angle) + 0.5 * noise[4] - 0.6 * side
+    for _ in range(_GENERATIONS):
+        noise = rng.standard_normal((6, side.size), dtype=np.float32)
+        reach = length * np.clip(1 - np.abs(0.35 * noise[0]), 0.35, 1)
+        end_x, end_y, thin = x + reach * np.cos(angle), y + reach * np.sin(angle), radius * np.float32(0.84)
+        bend = angle + 0.35 * noise[1]
+        middle_x, middle_y = x + reach / 2 * np.cos(bend), y + reach / 2 * np.sin(bend)
+        px, py, volume = _piece(
+            frame.pixel, (x, middle_x, end_x), (y, middle_y, end_y), (radius, thin), length
         )
-        noise = rng.standard_normal((5, angle.size), dtype=np.float32)
-        angle, radius, length = (
-            angle + 0.14 * noise[0],
-            radius * (1 + 0.08 * noise[1]),
-            length * (1 + 0.15 * noise[2]),
-        )
-        x, y = 3.3 + 0.5 * noise[3], -0.6 * side + 1.2 * np.sin(angle) + 0.5 * noise[4]
-        for _ in range(_GENERATIONS):
-            noise = rng.standard_normal((6, angle.size), dtype=np.float32)
-            reach = length * np.clip(1 - np.abs(0.35 * noise[0]), 0.35, 1)
-            end_x, end_y, thin = x + reach * np.cos(angle), y + reach * np.sin(angle), radius * 0.84
-            bend = angle + 0.35 * noise[1]
-            parts.append(_piece(frame, side, (x, y, end_x, end_y), (bend, reach), (radius, thin), length))
-            fork, share = 0.30 + 0.13 * noise[2], np.clip(0.5 + 0.13 * noise[3], 0.22, 0.78)
-            angle = np.concatenate([angle + fork * (1.3 - share), angle - fork * (0.3 + share)])
-            radius = np.concatenate([thin * share ** (1 / 2.7), thin * (1 - share) ** (1 / 2.7)])
-            length = np.tile(length, 2) * 0.87 * np.clip(1 + 0.2 * noise[4:].ravel(), 0.5, 1.5)
-            x, y = np.tile(end_x, 2), np.tile(end_y, 2)
-            p = frame.patient
-            kept = (x < p.width) & (x > 1.5) & (y < p.dome + 5) & (y > p.apex)
-            angle, radius, length, x, y = (a[kept] for a in (angle, radius, length, x, y))
-    return _project(frame, parts)
+        parts.append(((side[:, None, None] * px).ravel(), py.ravel(), volume.ravel()))
+        fork, share = 0.30 + 0.13 * noise[2], np.clip(0.5 + 0.13 * noise[3], 0.22, 0.78)
+        angle = np.concatenate([angle + fork * (1.3 - share), angle - fork * (0.3 + share)])
+        radius = np.concatenate([thin * share ** (1 / 2.7), thin * (1 - share) ** (1 / 2.7)])
+        length = np.tile(length, 2) * 0.87 * np.clip(1 + 0.2 * noise[4:].ravel(), 0.5, 1.5)
+        side, x, y = np.tile(side, 2), np.tile(end_x, 2), np.tile(end_y, 2)
+        kept = (x < p.width) & (x > 1.5) & (y < p.dome + 5) & (y > p.apex)
+        side, angle, radius, length, x, y = (a[kept] for a in (side, angle, radius, length, x, y))
+    return frame.splat(*_join(parts))
 
 
-def _piece(frame: Frame, side: float, ends: tuple, curve: tuple, radii: tuple, length: np.ndarray) -> Points:
-    """Sample one generation of vessels: bent lines between `ends`, tapering, with their true volume."""
-    x, y, end_x, end_y = ends
-    bend, reach = curve
+def _piece(
+    pixel: float, x: tuple[np.ndarray, ...], y: tuple[np.ndarray, ...], radii: tuple, length: np.ndarray
+) -> Points:
+    """Sample one generation of vessels: bends through three points, tapering, of true volume."""
     wide, thin = (r[:, None] for r in radii)
-    count = _steps(frame, 1.1 * float(np.median(reach)))
+    run, rise = x[2] - x[0], y[2] - y[0]
+    reach = np.maximum(np.hypot(run, rise), 1e-6)
+    count = _steps(pixel, 1.3 * float(np.median(reach)))
     t = (np.arange(count, dtype=np.float32) + 0.5) / count
-    a, b, c = (1 - t) ** 2, 2 * t * (1 - t), t * t
-    middle_x, middle_y = x + reach / 2 * np.cos(bend), y + reach / 2 * np.sin(bend)
-    line_x, line_y = (
-        np.outer(i, a) + np.outer(j, b) + np.outer(k, c)
-        for i, j, k in ((x, middle_x, end_x), (y, middle_y, end_y))
-    )
+    weight = np.stack([(1 - t) ** 2, 2 * t * (1 - t), t * t])
+    line_x, line_y = (sum(np.multiply.outer(at, w) for at, w in zip(c, weight, strict=True)) for c in (x, y))
     r = wide + (thin - wide) * t
-    v = _offsets(max(1, round(2 * float(np.median(wide)) / frame.pixel)))
+    v = _offsets(max(1, round(2 * float(wide.max()) / pixel)))
     chord = np.sqrt(1 - v * v)
     volume = (np.pi * r * r * (length / count)[:, None])[..., None] * (chord / chord.sum())
-    norm = np.maximum(reach, 1e-6)
-    px = line_x[..., None] - ((end_y - y) / norm)[:, None, None] * r[..., None] * v
-    py = line_y[..., None] + ((end_x - x) / norm)[:, None, None] * r[..., None] * v
-    return (side * px).ravel(), py.ravel(), volume.ravel()
+    px = line_x[..., None] - (rise / reach)[:, None, None] * r[..., None] * v
+    py = line_y[..., None] + (run / reach)[:, None, None] * r[..., None] * v
+    return px, py, volume
