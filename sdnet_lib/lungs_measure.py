@@ -100,7 +100,7 @@ def pairs(cohort: pd.DataFrame) -> Iterator[tuple[dict, np.ndarray, np.ndarray]]
 
 
 def measure(cohort: pd.DataFrame) -> pd.DataFrame:
-    """Return `image_id`, `source`, `view`, `network` and what `compare` says, one row an image; see `pairs`."""
+    """Return `image_id`, `source`, `view`, `network` and what `compare` says of each image; see `pairs`."""
     rows = []
     for row, mask, truth in pairs(cohort):
         known = {name: row[name] for name in ("image_id", "source", "view")}
@@ -153,8 +153,8 @@ def published(part: str) -> pd.DataFrame:
     Parameters
     ----------
     part : str
-        ``networks`` (on their unseen folds), ``unseen`` (the same by source) or ``external`` (the COVID-19 Image
-        Data Collection, all and by maker of the mask and view).
+        ``networks`` (on their unseen folds), ``unseen`` (the same by source) or ``external`` (the COVID-19
+        Image Data Collection: all, by maker of the mask, by view).
     """
     results = json.loads((WEIGHTS / "lungs.json").read_text(encoding="utf-8"))
     return pd.DataFrame(results[part]).T[list(COLUMNS)].convert_dtypes()

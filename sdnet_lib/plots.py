@@ -247,3 +247,60 @@ def extents(scores: pd.DataFrame, levels: pd.Series) -> Figure:
     dots.scatter(counts["extent"], counts["opacity"], 14 * counts["images"], alpha=0.7)
     dots.set(xlabel="extent (0 to 8)", ylabel="density (0 to 6)", title="wider is denser (area: images)")
     return figure
+
+
+@style()
+def lung_outlines(
+    images: Sequence[np.ndarray],
+    masks: Sequence[np.ndarray],
+    boxes: Sequence[tuple[int, int, int, int] | None],
+    titles: Sequence[str],
+    *,
+    truths: Sequence[np.ndarray] | None = None,
+) -> Figure:
+    """Show radiographs with the outline of the lungs and the rectangle that a crop keeps.
+
+    Parameters
+    ----------
+    images : sequence of array, (H, W)
+    masks : sequence of bool array, (H, W)
+        Predicted lungs, drawn in orange.
+    boxes : sequence of (left, top, right, bottom) or None
+        Drawn in sky blue; None where no lungs were found.
+    titles : sequence of str
+        One a picture.
+    truths : sequence of bool array, (H, W), optional
+        True lungs, drawn in white and dotted.
+    """
+    figure = contact_sheet(images, titles)
+    for number, axis in enumerate(figure.axes[: len(images)]):
+        if masks[number].any():
+            axis.contour(masks[number], levels=[0.5], colors=COLOURS["orange"], linewidths=1.2)
+        if truths is not None and truths[number].any():
+            axis.contour(truths[number], levels=[0.5], colors="white", linewidths=0.8, linestyles=":")
+        if boxes[number] is not None:
+            left, top, right, bottom = boxes[number]
+            size = (right - left - 1, bottom - top - 1)
+            axis.add_patch(mpl.patches.Rectangle((left, top), *size, fill=False, color=COLOURS["sky"], lw=1.5))
+    return figure
+
+
+@style()
+def margins(table: pd.DataFrame) -> Figure:
+    """Show what a margin buys and what it costs: lung kept and image kept, against the margin.
+
+    Parameters
+    ----------
+    table : DataFrame
+        `margin`, `lung_kept` (the worst twentieth of the images) and `image_kept` (mean), all shares.
+    """
+    figure, axes = canvas(height=2.8)
+    axis = axes[0, 0]
+    lines = (("lung_kept", "lung kept, worst twentieth of the images"), ("image_kept", "image kept, mean"))
+    for marker, (column, name) in zip(MARKERS, lines, strict=False):
+        axis.plot(100 * table["margin"], 100 * table[column], marker=marker, label=name)
+    axis.axvline(2.5, color=COLOURS["grey"], linestyle="--", zorder=0, label="the paper's margin")
+    axis.set(xlabel="margin on each side (% of the rectangle)", ylabel="%", ylim=(0, 103))
+    axis.grid(axis="y")
+    axis.legend(fontsize=9)
+    return figure
