@@ -281,7 +281,9 @@ def lung_outlines(
         if boxes[number] is not None:
             left, top, right, bottom = boxes[number]
             size = (right - left - 1, bottom - top - 1)
-            axis.add_patch(mpl.patches.Rectangle((left, top), *size, fill=False, color=COLOURS["sky"], lw=1.5))
+            axis.add_patch(
+                mpl.patches.Rectangle((left, top), *size, fill=False, color=COLOURS["sky"], lw=1.5)
+            )
     return figure
 
 
