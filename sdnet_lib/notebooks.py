@@ -37,8 +37,9 @@ CHECKED = "nbval-check-output"
 TAGS = {"parameters", "setup", "hide-cell", "hide-input", "remove-cell", CHECKED}
 MOST_LINES = 15
 # a figure with a decimal point, a percent sign or a unit: what a run computes
-RESULT = re.compile(r"(?<![\w.])\d+(?:\.\d+|\s?(?:%|s\b|ms\b|min\b|minutes?\b|seconds?\b|MB\b|images/s\b))")
+RESULT = re.compile(r"(?<![\w.])\d+(?:\.\d+|\s?%|\s(?:s|ms|min|minutes?|seconds?|MB|images/s)\b)")
 CITED = re.compile(r"\bpaper\b|\bTable\b|\bSection\b|\{cite", re.IGNORECASE)
+NAMES = re.compile(r"Exercise \d+\.\d+|[A-Za-z]-\d+(?:\.\d+)+|COVIDx \d\.\d|CC BY \d\.\d")
 NOT_PROSE = re.compile(r"```.*?```|`[^`]*`|\$[^$]*\$|\{[^{}]*\}|\]\([^)]*\)|https?://\S+", re.DOTALL)
 
 
@@ -106,7 +107,7 @@ def _text_cell(cell: NotebookNode) -> list[str]:
     """Check one text cell: what a run computes must be glued, unless the paragraph quotes the paper."""
     found = []
     for paragraph in re.split(r"\n\s*\n", re.sub(r"```.*?```", "", cell.source, flags=re.DOTALL)):
-        hit = RESULT.search(NOT_PROSE.sub(" ", paragraph))
+        hit = RESULT.search(NAMES.sub(" ", NOT_PROSE.sub(" ", paragraph)))
         if hit and not CITED.search(paragraph):
             found.append(f"the number {hit.group()!r} typed into prose: glue it, or cite the paper")
     return found
