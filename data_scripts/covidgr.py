@@ -61,7 +61,8 @@ def read_layout(folder: Path) -> pd.DataFrame:
     levels = _severities(folder / "severity.csv", files["P"])
     rows = [(file.stem, file, label) for label in LABELS for file in files[label]]
     cohort = pd.DataFrame(rows, columns=["image_id", "file", "label"]).astype({"file": str})
-    if cohort["image_id"].duplicated().any():  # 1.jpg in both folders
+    cohort.index = [f"{label}/{file.name}" for _, file, label in rows]  # an error names the file by it
+    if {file.stem for file in files["N"]} & {file.stem for file in files["P"]}:  # 1.jpg in both folders
         cohort["image_id"] = cohort["label"] + "-" + cohort["image_id"]
     cohort["severity"] = [
         levels[Path(row.file).name] if row.label == "P" else "" for row in cohort.itertuples()

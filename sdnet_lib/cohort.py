@@ -79,7 +79,7 @@ def read_cohort(
         return data_scripts.load(str(source), data, profile, seed)
     path = Path(source)
     if path.is_dir() and not (path / "cohort.csv").exists():
-        return check_cohort(read_layout(path), str(path / "severity.csv"), check_files=check_files)
+        return check_cohort(read_layout(path), str(path), check_files=check_files).reset_index(drop=True)
     table = path / "cohort.csv" if path.is_dir() else path
     if not table.exists():
         known = ", ".join(data_scripts.names())
@@ -120,7 +120,8 @@ def check_cohort(cohort: pd.DataFrame, name: str = "cohort", *, check_files: boo
     Parameters
     ----------
     cohort : pandas.DataFrame
-        The table; its index counts the rows of the CSV file from 0, the header not counted.
+        The table; its index counts the rows of the CSV file from 0, the header not counted, or is text that
+        names them in another way.
     name : str
         What an error calls it: the CSV file.
     check_files : bool
@@ -280,7 +281,11 @@ def _explain(failures: pd.DataFrame, cohort: pd.DataFrame, name: str) -> str:
 
 
 def _where(name: str, index: Hashable, column: str) -> str:
-    return f"{name}, row {int(index) + 2}, column {column}"
+    return f"{name}, {_row(index)}, column {column}"
+
+
+def _row(index: Hashable) -> str:
+    return index if isinstance(index, str) else f"row {int(index) + 2}"  # the header is row 1
 
 
 def _check_files(cohort: pd.DataFrame, name: str) -> None:
@@ -298,7 +303,7 @@ def _check_files(cohort: pd.DataFrame, name: str) -> None:
             one, two = cohort.loc[first], cohort.loc[index]
             raise CohortError(
                 f"{_where(name, index, 'label')}: {two['image_id']} ({two['label']}) is the same picture as "
-                f"{one['image_id']} ({one['label']}) in row {int(first) + 2}"
+                f"{one['image_id']} ({one['label']}) in {_row(first)}"
             )
 
 

@@ -280,9 +280,13 @@ LAYOUTS = {
         lambda d: (d / "severity.csv").write_text("Image,Level\nP000.jpg,MILD\n"),
         "no column Name, Severity (columns: Image, Level)",
     ),
+    "two files of one name": (
+        lambda d: write_gray(d / "N" / "N000.png", np.eye(8)),
+        "N/N000.png, column image_id: 'N000': duplicate",
+    ),
     "the same picture in both": (
         lambda d: (d / "N" / "N000.jpg").write_bytes((d / "P" / "P000.jpg").read_bytes()),
-        "P000 (P) is the same picture as N000 (N)",
+        "P/P000.jpg, column label: P000 (P) is the same picture as N000 (N) in N/N000.jpg",
     ),
 }
 
