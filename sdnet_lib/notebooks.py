@@ -89,9 +89,9 @@ def _code_cell(cell: NotebookNode) -> list[str]:
     if not cell.source.strip():
         found.append("empty")
     found += [f"unknown tag {tag!r}" for tag in sorted(tags - TAGS)]
-    if cell.execution_count is not None:
+    if CHECKED not in tags and cell.execution_count is not None:
         found.append("has an execution count: clear it")
-    if CHECKED in tags and not cell.outputs:
+    if CHECKED in tags and not (cell.outputs and cell.execution_count):  # nbval needs both
         found.append(f"tagged {CHECKED} without a stored output: run `refresh`")
     if CHECKED not in tags and cell.outputs:
         found.append("has outputs: clear them")
@@ -124,11 +124,12 @@ def median_lines(notebook: NotebookNode) -> float:
 
 def smoke_copy(notebook: Path, folder: Path) -> Path:
     """Write a copy of `notebook` to `folder` whose parameters say `smoke`; stored outputs stay."""
+    from papermill.iorw import load_notebook_node
     from papermill.parameterize import parameterize_notebook
 
     copy = folder / notebook.name
     folder.mkdir(parents=True, exist_ok=True)
-    nbformat.write(parameterize_notebook(nbformat.read(notebook, 4), {"profile": "smoke"}), copy)
+    nbformat.write(parameterize_notebook(load_notebook_node(str(notebook)), {"profile": "smoke"}), copy)
     return copy
 
 
@@ -142,11 +143,9 @@ def refresh(notebook: Path) -> None:
     ran = [cell for cell in executed.cells if "injected-parameters" not in _tags(cell)]
     for cell, done in zip(source.cells, ran, strict=True):
         if cell.cell_type == "code":
-            cell.execution_count = None
-            cell.outputs = done.outputs if CHECKED in _tags(cell) else []
-            for output in cell.outputs:
-                if "execution_count" in output:
-                    output.execution_count = None
+            checked = CHECKED in _tags(cell)
+            cell.outputs = done.outputs if checked else []
+            cell.execution_count = done.execution_count if checked else None
     temporary = notebook.with_suffix(".tmp")
     nbformat.write(source, temporary)
     temporary.replace(notebook)

@@ -14,7 +14,8 @@ def code(source, *tags, alt=None, outputs=()):
     metadata = {"tags": list(tags)}
     if alt is not None:
         metadata["mystnb"] = {"image": {"alt": alt}}
-    return new_code_cell(source, metadata=metadata, outputs=list(outputs))
+    count = 1 if outputs else None
+    return new_code_cell(source, metadata=metadata, outputs=list(outputs), execution_count=count)
 
 
 def exercise(number):
@@ -74,7 +75,8 @@ def prose(text):
         (tags(3), "1 cells tagged nbval-check-output"),
         (tags(3), "cell 3: has outputs"),
         (change(3, outputs=[]), "cell 3: tagged nbval-check-output without a stored output"),
-        (change(3, execution_count=4), "cell 3: has an execution count"),
+        (change(3, execution_count=None), "cell 3: tagged nbval-check-output without a stored output"),
+        (change(5, execution_count=4), "cell 5: has an execution count"),
         (tags(3, notebooks.CHECKED, "hidden-cell"), "cell 3: unknown tag 'hidden-cell'"),
         (change(4, source="\n".join("x = 1" for _ in range(16))), "cell 4: 16 lines"),
         (change(8, source=" "), "cell 8: empty"),
