@@ -13,7 +13,7 @@ from numbers import Real
 
 import numpy as np
 import pandas as pd
-from scipy.ndimage import find_objects, label
+from scipy.ndimage import distance_transform_edt, find_objects, gaussian_filter, label
 
 from sdnet_lib.errors import InputError
 
@@ -144,6 +144,46 @@ def part_masks(lung_mask: np.ndarray) -> dict[str, np.ndarray]:
             band = slice(edges[level - 1], edges[level])
             mask[band] = regions[band] == number
     return masks
+
+
+def place_opacities(
+    image: np.ndarray, lung_mask: np.ndarray, parts: str | Iterable[str], seed: int = 0
+) -> np.ndarray:
+    """Paint opacities into parts of the lungs of any radiograph.
+
+    Clouds brighten the lung towards the tissue around it and fade out at the edge of their part. Those of a
+    part depend on `seed` only, not on the other parts.
+
+    Parameters
+    ----------
+    image : array of float, (H, W)
+    lung_mask : array of bool, (H, W)
+        As for `part_masks`.
+    parts : str or iterable of str
+        As for `score`.
+    seed : int
+
+    Returns
+    -------
+    array of float32, (H, W)
+
+    Raises
+    ------
+    InputError
+        A part or a mask that `score` or `part_masks` refuse.
+    """
+    score(parts)
+    masks, wanted = part_masks(lung_mask), _names(parts)
+    grain = max(image.shape) / 40
+    tissue = np.quantile(image[~lung_mask], 0.8)
+    painted = image.astype(np.float32)
+    for number, (name, mask) in enumerate(masks.items()):
+        if name in wanted:
+            noise = gaussian_filter(np.random.default_rng([seed, number]).normal(size=image.shape), grain)
+            clouds = (0.5 + (noise - noise[mask].mean()) / (3 * noise[mask].std())).clip(0, 1)
+            fade = (distance_transform_edt(mask) / (1.5 * grain)).clip(0, 1)
+            painted += 0.65 * clouds * fade * np.maximum(tissue - image, 0)
+    return painted.astype(np.float32)
 
 
 def _names(parts: str | Iterable[str]) -> list[str]:

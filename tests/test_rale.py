@@ -103,6 +103,21 @@ def test_one_lung_cannot_be_cut():
         rale.part_masks(np.ones((8, 8), bool))
 
 
+def test_opacities_are_placed_in_their_parts_only():
+    mask = np.zeros((80, 60), bool)
+    mask[8:72, 6:24] = mask[16:64, 36:54] = True
+    image = np.where(mask, 0.2, 0.8).astype(np.float32)
+    parts = rale.part_masks(mask)
+    one = rale.place_opacities(image, mask, "R2", seed=3) - image
+    two = rale.place_opacities(image, mask, ["L4", "R2"], seed=3) - image
+    assert (one[parts["R2"]] > 0).mean() > 0.8 and one.max() < 0.6  # brighter, never as dense as the tissue
+    assert not one[~parts["R2"]].any() and not two[~(parts["R2"] | parts["L4"])].any()
+    assert np.array_equal(one[parts["R2"]], two[parts["R2"]])
+    assert np.array_equal(rale.place_opacities(image, mask, "", seed=3), image)
+    with pytest.raises(InputError, match="R9"):
+        rale.place_opacities(image, mask, "R9")
+
+
 def test_the_figure_names_and_colours_the_parts():
     mask = np.zeros((40, 30), bool)
     mask[4:36, 3:12] = mask[8:32, 18:27] = True
