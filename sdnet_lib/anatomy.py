@@ -268,14 +268,12 @@ def lung_border(frame: Frame, side: float) -> tuple[np.ndarray, np.ndarray]:
     return inner, outer
 
 
-def dome(frame: Frame, side: float) -> np.ndarray:
-    """Return the height of the diaphragm's silhouette for each pixel of a side."""
-    p = frame.patient
-    top, centre = p.dome + p.dome_step * (side > 0), 6.3 + 0.5 * (side > 0)
-    s = side * (frame.x - 0.4 * frame.mid) - centre
-    out = 1 - sphere((s / (p.width + 0.35 - centre)) ** 2)
-    inwards = 1 - sphere((s / 10.5) ** 2)
-    return top + np.where(s > 0, 5.6 * out, 4.6 * inwards)
+def dome(patient: Patient, s: np.ndarray, side: float) -> np.ndarray:
+    """Return the height of the diaphragm's silhouette at distances `s` from the midline, cm outwards."""
+    top, centre = patient.dome + patient.dome_step * (side > 0), 6.3 + 0.5 * (side > 0)
+    s = s - centre
+    reach, drop = np.where(s > 0, patient.width + 0.35 - centre, 10.5), np.where(s > 0, 5.6, 4.6)
+    return top + drop.astype(np.float32) * (1 - sphere((s / reach.astype(np.float32)) ** 2))
 
 
 def lungs(frame: Frame) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -284,21 +282,22 @@ def lungs(frame: Frame) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     Below the dome's top some lung is left in front of and behind the liver; the silhouette stops at the dome.
     """
     p, y = frame.patient, frame.y
-    depth = (
-        _curve(frame, [(p.apex, 6.0), (-7, 10.5), (-2, 14.0), (5, 15.6), (20, 16.2)])
-        * (p.depth / 21.5) ** 0.7
-    )
+    depth = _curve(frame, [(p.apex, 6.0), (-7, 10.5), (-2, 14.0), (5, 15.6), (20, 16.2)])
+    depth = depth * (p.depth / 21.5) ** 0.7 * (y > p.apex)
     path, fields = np.zeros(frame.shape, np.float32), {}
     for name, side in SIDES:
+        near = frame.columns(*sorted((-1.5 * side, 19 * side)))
+        s = side * (frame.x[:, near] - 0.4 * frame.mid)
         inner, outer = lung_border(frame, side)
         half = np.maximum((outer - inner) / 2, 1e-3)
-        u = np.abs((side * (frame.x - 0.4 * frame.mid) - inner - half) / half)
-        chord = depth * np.sqrt(sphere(u * u * u))
-        below = y - dome(frame, side)
-        lateral = smooth((side * frame.x - 2) / 5)  # next to the heart no lung reaches down to the dome
+        u = np.abs((s - inner - half) / half)
+        below = y - dome(p, s, side)
+        lateral = smooth((s - 2) / 5)  # next to the heart no lung reaches down to the dome
         behind = (1 - np.sqrt(np.clip(below / 6, 0, 1))) ** 2
-        path += chord * behind * (lateral + (1 - lateral) * (1 - smooth((below + 2.5) / 2.5))) * (y > p.apex)
-        fields[name] = (u < 1) & (y > p.apex - 0.15 * side) & (below < 0)
+        behind *= lateral + (1 - lateral) * (1 - smooth((below + 2.5) / 2.5))
+        path[:, near] += depth * np.sqrt(sphere(u * u * u)) * behind
+        fields[name] = np.zeros(frame.shape, bool)
+        fields[name][:, near] = (u < 1) & (y > p.apex - 0.15 * side) & (below < 0)
     return path, fields
 
 
@@ -313,13 +312,17 @@ def heart(frame: Frame) -> np.ndarray:
         (1.2, 7.4, 3.0, 3.6, 0.9, 3.6),  # pulmonary trunk and left atrial appendage
         (0.4, 2.4, 4.6, 2.6, 0.12, 4.0),  # right ventricle on the diaphragm
     )
-    square = np.zeros(frame.shape, np.float32)
+    near = frame.columns(-8, 12)
+    x = frame.x[:, near]
+    square = np.zeros(x.shape, np.float32)
     for cx, up, long, short, lean, thick in parts:
-        dx, dy = frame.x - front - cx * h, frame.y - base + up * h
+        dx, dy = x - front - cx * h, frame.y - base + up * h
         a = (math.cos(lean) * dx + math.sin(lean) * dy) / (long * h)
         b = (math.cos(lean) * dy - math.sin(lean) * dx) / (short * h)
         square += (2 * thick * h) ** 2 * np.maximum(1 - a * a - b * b, 0)
-    return np.sqrt(square)
+    path = np.zeros(frame.shape, np.float32)
+    path[:, near] = np.sqrt(square)
+    return path
 
 
 def mediastinum(frame: Frame) -> np.ndarray:

@@ -6,10 +6,11 @@ a spongy core and come as cm of compact bone.
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator
+from scipy import ndimage
 
 from sdnet_lib.anatomy import SIDES, Frame, lung_border
 
@@ -37,7 +38,7 @@ _TRUNKS = np.array(
     + [(36, 0.34, 2.6), (52, 0.42, 2.9), (66, 0.50, 3.1), (80, 0.42, 3.0), (-72, 0.24, 2.3), (28, 0.24, 2.4)]
     + [(60, 0.30, 2.7), (-10, 0.22, 2.4)]
 )
-_GENERATIONS = 8
+_GENERATIONS = 7
 
 Points = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -49,6 +50,11 @@ def _offsets(count: int) -> np.ndarray:
 def _steps(pixel: float, length: float) -> int:
     """Points one pixel apart: then the splat's triangle kernel cancels the ripple between them."""
     return max(3, int(np.ceil(length / pixel)))
+
+
+def _grade(pixel: float) -> float:
+    """Round a pixel size down, eight values an octave, so that fixed shapes are sampled once for all."""
+    return 2 ** (math.floor(8 * math.log2(pixel)) / 8)
 
 
 def _shell(v: np.ndarray, wall: float) -> np.ndarray:
@@ -85,10 +91,11 @@ def _join(parts: list[Points]) -> Points:
 
 @lru_cache(maxsize=32)
 def _stroke(points: tuple[tuple[float, float], ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Bend a smooth line through a few points; 200 points on it."""
-    at = np.linspace(0, 1, len(points))
+    """Lay 200 points along a line through a few and round its corners."""
+    at, t = np.linspace(0, 1, len(points)), np.linspace(0, 1, 200)
     return tuple(
-        PchipInterpolator(at, c)(np.linspace(0, 1, 200)).astype(np.float32) for c in zip(*points, strict=True)
+        ndimage.gaussian_filter1d(np.interp(t, at, line), 12, mode="nearest")
+        for line in zip(*points, strict=True)
     )
 
 
@@ -163,7 +170,7 @@ def _clavicles(frame: Frame, rng: np.random.Generator) -> list[Points]:
 
 def _shoulders(frame: Frame, rng: np.random.Generator) -> list[Points]:
     """Sample shoulder blades and upper arms; in a good PA view the blades clear most of the lungs."""
-    x, y, volume = _shoulder(frame.pixel)
+    x, y, volume = _shoulder(_grade(frame.pixel))
     y = y - np.float32(0.9 * frame.patient.shoulder)
     inward = 0.5 * rng.standard_normal(2, dtype=np.float32)
     return [(side * (x + move), y, volume) for (_, side), move in zip(SIDES, inward, strict=True)]
@@ -217,19 +224,25 @@ def _bump(u: np.ndarray) -> np.ndarray:
 
 def airways(frame: Frame) -> np.ndarray:
     """Path through the air of the windpipe and the two main bronchi."""
+    x, y, volume = _airway(_grade(frame.pixel))
     middle = float(frame.axis(np.zeros(1))[0]) - frame.patient.turn * 3
+    return frame.splat(x + np.float32(middle), y, volume)
+
+
+@lru_cache(maxsize=16)
+def _airway(pixel: float) -> Points:
     strips = []
     for points, radius in (
         (((0.0, -26.0), (0.05, -14.0), (0.25, -5.0), (0.1, -0.5)), 1.1),
         (((0.1, -0.9), (-1.2, 0.8), (-2.3, 2.4), (-3.2, 4.4)), 0.62),
         (((0.1, -0.9), (1.6, 0.6), (3.2, 1.6), (4.4, 2.6)), 0.55),
     ):
-        x, y = _along(points, _steps(frame.pixel, 26 if radius > 1 else 7))
-        size = np.full(x.shape, radius)
-        t = np.linspace(0, 1, x.size)  # bronchi open where the windpipe ends
-        ends = np.clip((1 - t) / 0.08, 0, 1) * (1 if radius > 1 else np.clip(t / 0.3, 0, 1))
-        strips.append(_ribbon(frame.pixel, x + middle, y, size, size * ends, 1.0))
-    return frame.splat(*_join(strips))
+        x, y = _along(points, _steps(pixel, 26 if radius > 1 else 7))
+        size, t = np.full(x.shape, radius), np.linspace(0, 1, x.size)
+        ends = np.clip((1 - t) / 0.08, 0, 1)  # bronchi open where the windpipe ends
+        ends *= 1 if radius > 1 else np.clip(t / 0.3, 0, 1)
+        strips.append(_ribbon(pixel, x, y, size, size * ends, 1.0))
+    return _join(strips)
 
 
 def vessels(frame: Frame, rng: np.random.Generator) -> np.ndarray:
