@@ -162,7 +162,7 @@ def test_nbval_turns_red_when_a_stored_output_is_changed(good, tmp_path):
     nbformat.write(good, tmp_path / "good.ipynb")
     assert nbval(tmp_path).returncode == 0
     wrong = copy.deepcopy(good)
-    wrong.cells[1].outputs[0].text = "3\n"
+    wrong.cells[1].outputs = [new_output("stream", name="stdout", text="3\n")]
     nbformat.write(wrong, tmp_path / "good.ipynb")
     done = nbval(tmp_path)
     assert done.returncode == 1 and "1 failed, 1 passed" in done.stdout

@@ -19,10 +19,14 @@ def definitions(app: Sphinx) -> dict[str, str]:
 
 def explain_terms(app: Sphinx, doctree: nodes.document, name: str) -> None:
     """Give each link to the glossary in a resolved page its definition as a title, shown on hovering."""
-    links = [link for link in doctree.findall(nodes.reference) if "#term-" in link.get("refuri", "")]
+    links = {}
+    for link in doctree.findall(nodes.reference):
+        anchor = link.get("refid") or link.get("refuri", "").partition("#")[2]
+        if anchor.startswith("term-"):
+            links[link] = anchor
     meanings = definitions(app) if links else {}
-    for link in links:
-        link["reftitle"] = meanings.get(link["refuri"].split("#")[1], "")
+    for link, anchor in links.items():
+        link["reftitle"] = meanings.get(anchor, "")
 
 
 def drop_thebe(app: Sphinx, page: str, template: str, context: dict, doctree: nodes.document | None) -> None:

@@ -95,14 +95,15 @@ def test_nothing_is_loaded_from_elsewhere_but_mathjax(pages):
 
 def test_exercises_have_folded_solutions(chapters):
     for name, page in chapters.items():
-        exercises = page.find_all(string=re.compile(r"^\s*Exercise \d+\.\d+"), class_=None)
+        titles = [title.get_text() for title in page.select(".admonition-title")]
+        exercises = [title for title in titles if re.match(r"Exercise \d+\.\d+", title)]
         solutions = [s for s in page.select("details.hide summary") if "solution" in s.get_text()]
         assert len(exercises) >= 2 and len(solutions) >= 2, name
         assert not page.select("details.hide[open]"), name
 
 
 def test_glossary_terms_show_their_meaning(pages):
-    links = [a for page in pages.values() for a in page.select('article a[href*="#term-"]')]
+    links = [a for page in pages.values() for a in page.select('a.reference[href*="#term-"]')]
     assert len(links) >= 10
     assert all(len(link.get("title", "")) > 15 for link in links)
 
