@@ -283,7 +283,7 @@ def lungs(frame: Frame) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """
     p, y = frame.patient, frame.y
     depth = _curve(frame, [(p.apex, 6.0), (-7, 10.5), (-2, 14.0), (5, 15.6), (20, 16.2)])
-    depth = depth * (p.depth / 21.5) ** 0.7 * (y > p.apex)
+    depth = depth * (p.depth / 21.5) ** 0.7
     path, fields = np.zeros(frame.shape, np.float32), {}
     for name, side in SIDES:
         near = frame.columns(*sorted((-1.5 * side, 19 * side)))
@@ -295,9 +295,10 @@ def lungs(frame: Frame) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         lateral = smooth((s - 2) / 5)  # next to the heart no lung reaches down to the dome
         behind = (1 - np.sqrt(np.clip(below / 6, 0, 1))) ** 2
         behind *= lateral + (1 - lateral) * (1 - smooth((below + 2.5) / 2.5))
-        path[:, near] += depth * np.sqrt(sphere(u * u * u)) * behind
+        begun = y > p.apex - 0.15 * side
+        path[:, near] += depth * np.sqrt(sphere(u * u * u)) * behind * begun
         fields[name] = np.zeros(frame.shape, bool)
-        fields[name][:, near] = (u < 1) & (y > p.apex - 0.15 * side) & (below < 0)
+        fields[name][:, near] = (u < 1) & begun & (below < 0)
     return path, fields
 
 
@@ -329,8 +330,8 @@ def mediastinum(frame: Frame) -> np.ndarray:
     """Path through great vessels and the tissue around them, aortic knob and hila included."""
     p, y, near = frame.patient, frame.y, frame.columns(-5.5, 5.5)
     x = frame.x[:, near] - 0.6 * frame.mid
-    right = _curve(frame, [(-20, 4.2), (-11, 3.7), (-8, 3.1), (-3, 3.0), (3, 2.8), (20, 2.8)])
-    left = _curve(frame, [(-20, 4.2), (-11, 3.7), (-7.5, 3.0), (-4, 2.7), (3, 2.8), (20, 2.8)])
+    right = _curve(frame, [(-20, 4.0), (-11, 3.4), (-8, 2.8), (-3, 2.7), (3, 2.7), (20, 2.8)])
+    left = _curve(frame, [(-20, 4.0), (-11, 3.4), (-7.5, 2.6), (-4, 2.4), (3, 2.7), (20, 2.8)])
     u = x / np.where(x < 0, right, left)
     square = 49 * np.maximum(1 - u * u, 0)
     aorta = _curve(frame, [(-4, 2.2), (2, 2.3), (10, 1.5), (20, 0.8)])

@@ -142,12 +142,12 @@ def _ribs(frame: Frame, rng: np.random.Generator) -> list[Points]:
         flat = np.hypot(reach * cosine, fall * (sine / 4 + 0.16))
         oblique = np.minimum(np.hypot(flat, 0.36 * p.depth * sine) / flat, 2.0)
         oblique[:2] = np.minimum(oblique[:2], 1.5)
-        height = (_HEIGHT * (0.94 + 0.08 * (p.sex == "M"))).astype(np.float32)[:, None]
+        height = (_HEIGHT * (0.84 + 0.08 * (p.sex == "M"))).astype(np.float32)[:, None]
         half = height * (0.42 + 0.58 * run / np.hypot(run, drop)) * (1 + 0.3 * front)
-        thick = 0.38 * oblique * (1 - 0.55 * front) * np.clip((1 - t) / 0.12, 0, 1) * np.clip(t / 0.06, 0, 1)
+        thick = 0.44 * oblique * (1 - 0.55 * front) * np.clip((1 - t) / 0.12, 0, 1) * np.clip(t / 0.06, 0, 1)
         thick[0] *= 0.75
         x = side * s + frame.axis(y) * cosine**2 * (phi < 1.6)
-        strips.append(_ribbon(frame.pixel, x, y, half, thick, 0.42))
+        strips.append(_ribbon(frame.pixel, x, y, half, thick, 0.3))
     return strips
 
 
@@ -203,11 +203,12 @@ def _spine(frame: Frame, rng: np.random.Generator) -> np.ndarray:
     phase = np.cumsum(frame.pixel / gap, axis=0)
     phase = phase - np.interp(0.4 + 0.1 * rng.normal(), y[:, 0], phase[:, 0])
     part = (phase - np.floor(phase)).astype(np.float32)  # 0 is the middle of a body, 0.5 a disc
-    disc, plate = _bump((part - 0.5) / 0.11), _bump((np.abs(part - 0.5) - 0.2) / 0.06)
+    clear = np.interp(y, [-11, -5], [0.45, 1]).astype(np.float32)  # seen slantwise in the neck
+    disc, plate = clear * _bump((part - 0.5) / 0.11), clear * _bump((np.abs(part - 0.5) - 0.2) / 0.06)
     place = part - np.floor(part + 0.5)
     span = np.abs(x)
     u = span / (half * (1 - 0.08 * np.cos(2 * np.pi * part) ** 2 + 0.1 * plate))
-    body = np.sqrt(np.maximum(1 - u * u, 0)) * (0.5 - 0.22 * disc + 0.2 * plate) + 0.14 * _bump(
+    body = np.sqrt(np.maximum(1 - u * u, 0)) * (0.6 - 0.26 * disc + 0.22 * plate) + 0.2 * _bump(
         (u - 0.95) / 0.08
     )
     pedicle = _bump((span - 0.62 * half) / 0.28) * _bump((place + 0.12) / 0.16)
