@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 # Okabe and Ito's palette: told apart by readers with any kind of colour vision, and in print.
 COLOURS = {
@@ -217,7 +218,8 @@ def lung_parts(
             colour = COLOURS["orange"] if hit else "white"
             axis.contour(mask, levels=[0.5], colors=colour, linewidths=1.2 if hit else 0.5)
             middle = np.argwhere(mask).mean(axis=0)
-            axis.text(middle[1], middle[0], name, color=colour, ha="center", va="center", fontsize=7)
+            text = axis.text(middle[1], middle[0], name, color=colour, ha="center", va="center", fontsize=7)
+            text.set_path_effects([withStroke(linewidth=2, foreground="black")])
     return figure
 
 
