@@ -91,6 +91,7 @@ def contact_sheet(
     colours : sequence of str, optional
         Colours of the titles, for instance from `CLASS_COLOURS`.
     """
+    titles, colours = (None if given is None else list(given) for given in (titles, colours))
     cols = cols or (len(images) if len(images) <= 8 else 8)
     rows = -(-len(images) // cols)
     title_room = 0.3 if titles is not None else 0.05

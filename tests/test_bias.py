@@ -225,3 +225,10 @@ def test_unseen_leaves_out_patients_of_the_training_part(cohort):
 )
 def test_pairs(dataset, expected):
     assert bias.pair(dataset) == expected
+
+
+def test_tables_1_and_2_of_the_paper():
+    covidx, literature = bias.published(1), bias.published(2)
+    assert covidx.set_index("version").loc["COVIDx 1.0"].tolist() == [1583, 4273, 76]
+    assert len(literature) == 7 and literature["sensitivity"].max() == 98.66
+    assert literature.loc[literature["model"] == "COVID-CAPS", "accuracy"].item() == 95.7

@@ -33,6 +33,12 @@ def test_contact_sheet_shows_every_image_once(tmp_path, count, rows):
     assert figure.axes[0].get_gridspec().nrows == rows
 
 
+def test_contact_sheet_takes_columns_of_a_table_whatever_their_index(tmp_path):
+    table = pd.DataFrame({"title": ["a", "b"], "colour": ["red", "blue"]}, index=[7, 3])
+    figure = plots.contact_sheet([np.zeros((4, 4))] * 2, table["title"], colours=table["colour"])
+    assert [axis.get_title(loc="left") for axis in draw(figure, tmp_path).axes] == ["a", "b"]
+
+
 def test_contact_sheet_keeps_the_grey_scale(tmp_path):
     figure = draw(plots.contact_sheet([np.full((4, 4), 0.5), np.full((4, 4), 0.6)]), tmp_path)
     assert all(axis.images[0].get_clim() == (0, 1) for axis in figure.axes)
