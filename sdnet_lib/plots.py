@@ -292,16 +292,16 @@ def lung_outlines(
 
 @style()
 def margins(table: pd.DataFrame) -> Figure:
-    """Show what a margin buys and what it costs: lung kept and image kept, against the margin.
+    """Show what a margin buys and what it costs: whole lungs and more image, against the margin.
 
     Parameters
     ----------
     table : DataFrame
-        `margin`, `lung_kept` (the worst twentieth of the images) and `image_kept` (mean), all shares.
+        `margin`, `whole` (images whose lungs are not cut) and `image_kept` (mean), all shares.
     """
     figure, axes = canvas(height=2.8)
     axis = axes[0, 0]
-    lines = (("lung_kept", "lung kept, worst twentieth of the images"), ("image_kept", "image kept, mean"))
+    lines = (("whole", "images whose lungs stay whole"), ("image_kept", "image kept, mean"))
     for marker, (column, name) in zip(MARKERS, lines, strict=False):
         axis.plot(100 * table["margin"], 100 * table[column], marker=marker, label=name)
     axis.axvline(2.5, color=COLOURS["grey"], linestyle="--", zorder=0, label="the paper's margin")

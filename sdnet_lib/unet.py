@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import torch
@@ -24,8 +25,10 @@ def network(pretrained: bool = False) -> torch.nn.Module:
     pretrained : bool
         Whether the encoder starts from ImageNet, its first layer summed over the three colours.
     """
-    import segmentation_models_pytorch as smp
-    from segmentation_models_pytorch.base import SegmentationHead
+    with warnings.catch_warnings():  # importing it imports a downloader that misses widgets in a notebook
+        warnings.filterwarnings("ignore", "IProgress not found")
+        import segmentation_models_pytorch as smp
+        from segmentation_models_pytorch.base import SegmentationHead
 
     unet = smp.Unet(
         "tu-tf_efficientnet_lite0",
