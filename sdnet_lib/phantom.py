@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from joblib import Parallel, cpu_count, delayed
+from joblib.externals.loky import get_reusable_executor
 from PIL import Image
 from tqdm import tqdm
 
@@ -141,7 +144,7 @@ def homogeneous(
     size : int
         Longest side in pixels, at least 64.
     workers : int, optional
-        Processes; as many as there are CPU cores if not given.
+        Processes; if not given, one for each CPU core but no more than one for 32 images.
 
     Returns
     -------
@@ -270,6 +273,17 @@ def _make(folder: Path, size: int, row: dict[str, object]) -> dict[str, object]:
     }
 
 
+def _make_all(
+    plan: list[dict[str, object]], make: Callable[[dict[str, object]], dict[str, object]], workers: int
+) -> list[dict[str, object]]:
+    try:
+        made = Parallel(workers, return_as="generator")(delayed(make)(row) for row in plan)
+        return list(tqdm(made, total=len(plan), unit="image", disable=None, delay=2))
+    finally:
+        if workers > 1:  # joblib would keep them for minutes, after Ctrl-C too
+            get_reusable_executor(kill_workers=True).shutdown(kill_workers=True)
+
+
 def _write(plan: list[dict[str, object]], out: str | Path, size: int, workers: int | None) -> pd.DataFrame:
     """Make a cohort's folder beside its place and move it there when it is complete."""
     out = Path(out).absolute()
@@ -282,9 +296,7 @@ def _write(plan: list[dict[str, object]], out: str | Path, size: int, workers: i
     try:
         for folder in ("images", "lung_masks", "lesion_masks"):
             (part / folder).mkdir()
-        workers = workers or min(cpu_count(), max(1, len(plan) // 32))
-        made = Parallel(workers, return_as="generator")(delayed(_make)(part, size, row) for row in plan)
-        rows = list(tqdm(made, total=len(plan), unit="image", disable=None, delay=2))
+        rows = _make_all(plan, partial(_make, part, size), workers or min(cpu_count(), len(plan) // 32 + 1))
         pd.DataFrame(rows).to_csv(part / "cohort.csv", index=False)
         part.chmod(0o755)
         part.replace(out)
