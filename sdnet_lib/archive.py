@@ -238,7 +238,7 @@ def table3(cohort: pd.DataFrame) -> pd.DataFrame:
     Counts of what the cohort does not know (no ``sex`` column, no severity at all) are missing, not 0.
     """
     rows = {}
-    for label, name in (("N", "Negative"), ("P", "COVID-19")):
+    for label, name in (("N", "Negative"), ("P", "Positive")):
         part = cohort[cohort["label"] == label]
         sex = part["sex"] if "sex" in cohort else pd.Series("", part.index)
         known = label == "P" and (part["severity"] != "").any()
@@ -253,7 +253,7 @@ def table3(cohort: pd.DataFrame) -> pd.DataFrame:
 
 def paper_table3() -> pd.DataFrame:
     """Return Table 3 of the paper, COVIDGR-1.0, in the shape of `table3`."""
-    rows = {"Negative": [426, 239, 187, *[pd.NA] * 4], "COVID-19": [426, 190, 236, 76, 100, 171, 79]}
+    rows = {"Negative": [426, 239, 187, *[pd.NA] * 4], "Positive": [426, 190, 236, 76, 100, 171, 79]}
     columns = ["images", "women", "men", *rale.POSITIVE_LEVELS]
     return pd.DataFrame.from_dict(rows, "index", columns=columns).astype("Int64").rename_axis("class")
 

@@ -222,7 +222,7 @@ def test_table3_counts_and_leaves_unknown_counts_missing():
     counted = archive.table3(cohort)
     assert counted.columns.equals(archive.paper_table3().columns)
     assert counted.loc["Negative", ["images", "women", "men"]].tolist() == [2, 1, 1]
-    assert counted.loc["COVID-19"].tolist() == [3, 0, 2, 1, 2, 0, 0]
+    assert counted.loc["Positive"].tolist() == [3, 0, 2, 1, 2, 0, 0]
     assert counted.loc["Negative", "Mild"] is pd.NA
     bare = archive.table3(cohort[["label"]].assign(severity=""))
     assert bare["images"].tolist() == [2, 3]
@@ -232,7 +232,7 @@ def test_table3_counts_and_leaves_unknown_counts_missing():
 def test_the_papers_table_adds_up():
     paper = archive.paper_table3()
     assert (paper["women"] + paper["men"] == paper["images"]).all()
-    assert paper.loc["COVID-19", list(rale.POSITIVE_LEVELS)].sum() == 426
+    assert paper.loc["Positive", list(rale.POSITIVE_LEVELS)].sum() == 426
 
 
 def test_giveaway_is_half_for_nothing_and_one_for_everything():
