@@ -93,16 +93,15 @@ def build(
 
 
 def _absolute(dataset: str, data: Path | None) -> dict:
-    """Return the parameters `dataset` and `data`; raise `InputError` if there is nothing behind them."""
+    """Return the parameters `dataset` and `data`; raise `InputError` now if no notebook could read them."""
     import data_scripts
+    from sdnet_lib.cohort import read_cohort
 
     if data is not None and not Path(data).is_dir():
         raise InputError(f"--data {data}: no such folder")
+    if dataset not in data_scripts.SYNTHETIC:
+        read_cohort(dataset, data=data, check_files=False)
     if dataset not in data_scripts.names():
-        if not Path(dataset).exists():
-            raise InputError(
-                f"--dataset {dataset}: neither a file or folder nor a name from `sdnet data list`"
-            )
         dataset = str(Path(dataset).absolute())
     return {"dataset": dataset, "data": str(Path(data).absolute()) if data is not None else None}
 

@@ -90,6 +90,6 @@ def set_seed(seed: int) -> None:
 
 
 def cache_dir() -> Path:
-    """Return the folder for things that can be made or fetched again: ``$SDNET_CACHE`` or ``~/.cache/sdnet``."""
+    """Return the folder for what can be made or fetched again: ``$SDNET_CACHE`` or ``~/.cache/sdnet``."""
     base = os.environ.get("SDNET_CACHE")
     return Path(base) if base else Path.home() / ".cache" / "sdnet"

@@ -170,7 +170,8 @@ def test_an_undeclared_parameter_is_refused_before_anything_runs(tmp_path):
         ({"only": "09"}, "--only '09' is not one of 01"),
         ({"only": ""}, "--only '' is not one of 01"),
         ({"profile": "huge"}, "unknown profile 'huge'"),
-        ({"dataset": "no-such-set"}, "--dataset no-such-set: neither a file or folder nor a name"),
+        ({"dataset": "no-such-set"}, "no-such-set: no such file or folder, and no registered cohort"),
+        ({"dataset": "covidgr", "data": "/"}, "covidgr is not in /"),
         ({"data": "/no/such/folder"}, "--data /no/such/folder: no such folder"),
     ],
 )

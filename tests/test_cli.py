@@ -65,7 +65,7 @@ def test_version(monkeypatch, capsys):
         ),
         (["book", "--only", "99"], "sdnet: --only '99' is not one of"),
         (["book", "--data", "/no/such"], "sdnet: --data /no/such: no such folder"),
-        (["book", "--dataset", "no-such"], "sdnet: --dataset no-such: neither"),
+        (["book", "--dataset", "no-such"], "sdnet: no-such: no such file or folder"),
         (["data", "get", "no-such"], "no-such"),
         (["data", "check", "no-such"], "no-such"),
         (["crop", "no-such", "-o", "x"], "no-such"),
