@@ -211,7 +211,7 @@ def crop_cohort(cohort: pd.DataFrame, out: str | Path, *, masks: bool = False) -
     if rows:
         crops = pd.DataFrame(rows).set_index("image_id", drop=False)
         crops = crops.loc[[name for name in cohort["image_id"] if name in crops.index]].reset_index(drop=True)
-        _write_boxes(crops, out)
+        write_text(out / "boxes.csv", crops[["image_id", *BOX]].to_csv(index=False))
         crops = crops.drop(columns=list(BOX[:4]))
         write_cohort(crops, out)
     if bad:
@@ -278,11 +278,12 @@ def _write_crop(row: dict, image: np.ndarray, mask: np.ndarray, out: Path, masks
     return row | dict(zip(BOX, (left, top, right, bottom, box is not None), strict=True))
 
 
-def _write_boxes(crops: pd.DataFrame, out: Path) -> None:
-    part = out / f".boxes.csv.{os.getpid()}.part"
+def write_text(file: Path, text: str) -> None:
+    """Write a text file, atomically."""
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
-        crops[["image_id", *BOX]].to_csv(part, index=False)
-        os.replace(part, out / "boxes.csv")
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, file)
     finally:
         part.unlink(missing_ok=True)
 

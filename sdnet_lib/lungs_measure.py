@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -142,8 +141,10 @@ def evaluate(data: Path | None, out: Path) -> Path:
         "external": {name: summary(part) for name, part in parts},
     }
     out.mkdir(parents=True, exist_ok=True)
-    _write(out / "lungs.json", json.dumps(results, indent=1) + "\n")
-    _write(out / "lungs.md", card(results))
+    lungs.write_text(out / "lungs.json", json.dumps(results, indent=1) + "\n")
+    lungs.write_text(
+        out / "lungs.md", card(results, json.loads((WEIGHTS / "compared.json").read_text(encoding="utf-8")))
+    )
     return out / "lungs.json"
 
 
@@ -166,12 +167,3 @@ def _network(name: str) -> dict:
         record = json.loads(stored.metadata()["record"])
     content = file.read_bytes()
     return record | {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-
-
-def _write(file: Path, text: str) -> None:
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, file)
-    finally:
-        part.unlink(missing_ok=True)

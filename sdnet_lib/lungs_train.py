@@ -8,6 +8,7 @@ import math
 import os
 import sys
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
@@ -139,8 +140,13 @@ def _bfloat16_on_cpu(network: torch.nn.Module) -> None:
 
 
 def fit(
-    train: tuple[Tensor, Tensor], valid: tuple[Tensor, Tensor], *, epochs: int, seed: int
-) -> torch.nn.Module:
+    train: tuple[Tensor, Tensor],
+    valid: tuple[Tensor, Tensor],
+    *,
+    epochs: int,
+    seed: int,
+    build: Callable[[], torch.nn.Module] | None = None,
+) -> Learner:
     """Train a U-Net with fastai: AdamW, one cycle, batches of eight.
 
     Parameters
@@ -149,19 +155,21 @@ def fit(
         Images and masks, each (n, 1, side, side), uint8. `valid` is only reported on: it decides nothing.
     epochs, seed : int
         Same seed, same number of threads and same machine: same weights.
+    build : callable, optional
+        Makes the network to train; the one of `unet.network` with its ImageNet start if not given.
     """
     set_seed(seed)
     loaders = DataLoaders(
         DataLoader(TensorDataset(*train), bs=BATCH, shuffle=True, drop_last=True, after_batch=augment),
         DataLoader(TensorDataset(*valid), bs=4 * BATCH, after_batch=_plain),
     )
-    model = unet.network(pretrained=True)
+    model = build() if build else unet.network(pretrained=True)
     if pick_device().type == "cpu":
         _bfloat16_on_cpu(model)
     learner = Learner(loaders, model, loss_func=loss, metrics=dice)
     with nullcontext() if sys.stdout.isatty() else learner.no_bar():
         learner.fit_one_cycle(epochs, LEARNING_RATE)
-    return model
+    return learner
 
 
 def training_cohort(data: Path | None) -> pd.DataFrame:
@@ -212,7 +220,9 @@ def train(data: Path | None, out: Path, *, epochs: int, exclude: tuple[int, ...]
         raise InputError(f"--exclude-folds {exclude}: leave out some of the folds 0 to {lungs.FOLDS - 1}")
     images, masks = pixels(cohort)
     start = time.monotonic()
-    model = fit((images[~unseen], masks[~unseen]), (images[unseen], masks[unseen]), epochs=epochs, seed=seed)
+    learner = fit(
+        (images[~unseen], masks[~unseen]), (images[unseen], masks[unseen]), epochs=epochs, seed=seed
+    )
     names = {folds: name for name, folds in lungs.NETWORKS.items()}
     file = out / f"{names.get(exclude, 'lungs_not_' + ''.join(map(str, exclude)))}.safetensors"
     record = {
@@ -226,7 +236,7 @@ def train(data: Path | None, out: Path, *, epochs: int, exclude: tuple[int, ...]
         "threads": torch.get_num_threads(),
         "versions": {name: version(name) for name in PACKAGES},
     }
-    save(model, file, record)
+    save(learner.model, file, record)
     return file
 
 
@@ -238,10 +248,15 @@ def _folds(text: str) -> tuple[int, ...]:
 
 
 def main() -> None:
-    """Run ``python -m sdnet_lib.lungs train`` or ``... evaluate``."""
+    """Run ``python -m sdnet_lib.lungs train``, ``evaluate`` or ``compare``."""
     parser = argparse.ArgumentParser(prog="python -m sdnet_lib.lungs", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, purpose in (("train", "train a U-Net"), ("evaluate", "measure the three shipped ones")):
+    purposes = {
+        "train": "train a U-Net",
+        "evaluate": "measure the three shipped ones",
+        "compare": "try other networks for a few epochs (needs the package monai)",
+    }
+    for name, purpose in purposes.items():
         command = commands.add_parser(name, help=purpose)
         command.add_argument(
             "--data", type=Path, metavar="DIR", help="folder that holds the public data sets"
@@ -257,9 +272,13 @@ def main() -> None:
         if given.command == "train":
             folds = _folds(given.exclude_folds)
             print(train(given.data, given.out, epochs=given.epochs, exclude=folds, seed=given.seed))
-        else:
+        elif given.command == "evaluate":
             from sdnet_lib.lungs_measure import evaluate
 
             print(evaluate(given.data, given.out))
+        else:
+            from sdnet_lib.lungs_compare import compare
+
+            print(compare(given.data, given.out))
     except (InputError, OSError) as error:
         parser.error(str(error))
