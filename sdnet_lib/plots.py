@@ -143,9 +143,8 @@ def comparison(
         y = np.array([labels.index(entry) for entry in rows[label]]) + shift
         if low and high:
             axis.hlines(y, rows[low], rows[high], color=CYCLE[number % len(CYCLE)], linewidth=2)
-        axis.plot(
-            rows[value], y, MARKERS[number % len(MARKERS)], color=CYCLE[number % len(CYCLE)], label=name
-        )
+        look = {"color": CYCLE[number % len(CYCLE)], "label": name, "clip_on": False}
+        axis.plot(rows[value], y, MARKERS[number % len(MARKERS)], **look)
     if baseline is not None:
         axis.axvline(baseline, color=COLOURS["grey"], linestyle="--", zorder=0, label=baseline_name)
     axis.set(yticks=range(len(labels)), yticklabels=labels, xlim=limits, xlabel=xlabel)
