@@ -1,6 +1,8 @@
 # make book | make test | make lab | make clean. The first call of either makes .venv and installs into it.
 PYTHON ?= python3
 BIN := .venv/bin
+# two processes of one thread each: more threads than cores would only wait for each other
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 .PHONY: book test lab clean
 
@@ -11,9 +13,9 @@ test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m sdnet_lib.notebooks lint
-	$(BIN)/pytest -n 2 --dist loadfile --ignore tests/browser
+	$(PYTEST) --ignore tests/browser
 	rm -rf _build/smoke && $(BIN)/python -m sdnet_lib.notebooks smoke _build/smoke
-	$(BIN)/pytest --nbval-lax --nbval-current-env _build/smoke
+	$(PYTEST) --nbval-lax --nbval-current-env _build/smoke
 	$(BIN)/pytest tests/browser
 
 lab: .venv/installed
