@@ -30,7 +30,7 @@ def stage(
     folder : Path
         Does not exist yet.
     """
-    shutil.copytree(root / "book", folder / "book")
+    shutil.copytree(root / "book", folder / "book", ignore=shutil.ignore_patterns("__pycache__", ".*"))
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(root / name, folder / name)
     (folder / "notebooks").mkdir()
@@ -62,7 +62,7 @@ def _not_run(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Return a notebook that keeps the title of `notebook` and says that this build left it out."""
     text = f"# {title(notebook)}\n\nThis chapter was left out of this build. `make book` runs all chapters."
     left_out = nbformat.v4.new_notebook(metadata={"kernelspec": notebook.metadata.get("kernelspec", {})})
-    left_out.cells = [nbformat.v4.new_markdown_cell(text)]
+    left_out.cells = [nbformat.v4.new_markdown_cell(text, id="left-out")]
     return left_out
 
 

@@ -85,7 +85,7 @@ def test_executed_copies_do_not_say_where_they_ran(built):
         assert str(root) not in str(metadata)
 
 
-def test_one_chapter_alone_with_another_seed(built):
+def test_one_chapter_alone_with_another_seed(built, capsys):
     root, _, ran, _ = built
     output, before = root / "_build_only", ran.read_text()
     book.build(root, output, only="02", seed=5)
@@ -93,6 +93,8 @@ def test_one_chapter_alone_with_another_seed(built):
     assert "left out of this build" in (output / "html/notebooks/01_a.html").read_text()
     page = BeautifulSoup((output / "html/notebooks/02_b.html").read_text(), "html.parser")
     assert "seed = 5" in page.get_text()
+    book.build(root, output, only="02", seed=5)
+    assert "the pages are up to date" in capsys.readouterr().out
 
 
 def test_a_failing_cell_stops_the_build_and_is_named(tmp_path):
