@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from urllib.parse import quote
 
@@ -33,8 +36,8 @@ MARGIN = 0.025  # of the rectangle's own width and height, on each side
 SMALLEST_AREA = 0.05  # of the image: less is no pair of lungs
 SMALLEST_SIDE = 0.2  # of the image's width and height
 SPECK = 0.05  # of the largest component: a smaller one is no second lung
-BATCH = 8  # images that the network sees at once
-THREADS = 4  # that read and write images meanwhile
+BATCH = 4  # images that the network sees at once
+THREADS = os.cpu_count() or 1  # that read, segment and write images side by side
 BOX = ("left", "top", "right", "bottom", "lungs_found")  # columns of boxes.csv
 FOLDERS = {"file": "images", "lung_mask": "lung_masks", "lesion_mask": "lesion_masks"}
 FOLDS = 5
@@ -146,7 +149,7 @@ def segment(
     cohort : pandas.DataFrame
         A checked cohort.
     pool : concurrent.futures.Executor
-        Its threads read the next images while the network works.
+        Its threads work side by side, each on images of its own.
 
     Yields
     ------
@@ -155,12 +158,19 @@ def segment(
         `ImageError` and None. Rows come network by network, in the order of the cohort.
     """
     networks = [unseen_network(*key) for key in zip(cohort["source"], cohort["patient_id"], strict=True)]
-    for name, part in cohort.groupby(networks):
-        model = load(WEIGHTS / f"{name}.safetensors")
-        for rows, images in _read_ahead(part.to_dict("records"), pool):
-            masks = iter(lung_masks(model, [image for image in images if isinstance(image, np.ndarray)]))
-            for row, image in zip(rows, images, strict=True):
-                yield row, image, next(masks) if isinstance(image, np.ndarray) else None
+    threads = torch.get_num_threads()
+    try:
+        for name, part in cohort.groupby(networks):
+            work = partial(_segment, load(WEIGHTS / f"{name}.safetensors"))
+            rows = part.to_dict("records")
+            batches = iter([rows[start : start + BATCH] for start in range(0, len(rows), BATCH)])
+            coming = deque(pool.submit(work, batch) for batch in islice(batches, THREADS + 1))
+            while coming:
+                done = coming.popleft().result()
+                coming.extend(pool.submit(work, batch) for batch in islice(batches, 1))
+                yield from done
+    finally:
+        torch.set_num_threads(threads)  # threads that others start later are not bound to one
 
 
 def crop_cohort(cohort: pd.DataFrame, out: str | Path, *, masks: bool = False) -> pd.DataFrame:
@@ -220,15 +230,15 @@ def crop_cohort(cohort: pd.DataFrame, out: str | Path, *, masks: bool = False) -
     return crops
 
 
-def _read_ahead(
-    rows: list[dict], pool: Executor
-) -> Iterator[tuple[list[dict], list[np.ndarray | ImageError]]]:
-    """Read images in batches, the next one while the caller works on the last."""
-    batches = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
-    coming = pool.map(_try_read, batches[0])
-    for batch, following in zip(batches, [*batches[1:], []], strict=True):
-        images, coming = list(coming), pool.map(_try_read, following)
-        yield batch, images
+def _segment(model: torch.nn.Module, rows: list[dict]) -> list[tuple]:
+    """Read and segment a few images; see `segment` for what comes back."""
+    torch.set_num_threads(1)  # of this worker: each has its own images, and none waits for another
+    images = [_try_read(row) for row in rows]
+    masks = iter(lung_masks(model, [image for image in images if isinstance(image, np.ndarray)]))
+    return [
+        (row, image, next(masks) if isinstance(image, np.ndarray) else None)
+        for row, image in zip(rows, images, strict=True)
+    ]
 
 
 def _try_read(row: dict) -> np.ndarray | ImageError:

@@ -124,14 +124,13 @@ def card(results: dict, compared: list[dict]) -> str:
         ),
         few=compared[0]["epochs"],
         compared=_table(
-            ["network", "parameters", "MB", "Dice", "seconds"],
+            ["network", "parameters", "MB", "Dice"],
             [
                 [
                     row["network"],
                     f"{row['parameters']:,}",
                     row["megabytes"],
                     f"{row['dice']:.4f}",
-                    row["seconds"],
                 ]
                 for row in compared
             ],
