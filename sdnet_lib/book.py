@@ -194,7 +194,7 @@ def execute(
     empty.mkdir(parents=True)
     target.parent.mkdir(parents=True, exist_ok=True)
     options = {"cwd": empty, "progress_bar": False, "execution_timeout": timeout}
-    options["extra_arguments"] = ["--log-level=40"]  # kernels warn of things that a reader cannot change
+    options["extra_arguments"] = ["--log-level=50"]  # kernels report what a reader cannot change
     error, reason = None, ""
     with _kernel_environment(scratch):
         try:
