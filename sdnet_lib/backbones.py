@@ -9,13 +9,13 @@ from __future__ import annotations
 import difflib
 import io
 import sys
+import warnings
 from contextlib import ExitStack, redirect_stderr
 from pathlib import Path
 from typing import NamedTuple
 
 import huggingface_hub
 import requests
-import timm
 import torch
 import torchvision
 from safetensors.torch import load_file
@@ -23,6 +23,10 @@ from torch import nn
 
 from sdnet_lib.errors import InputError
 from sdnet_lib.pretrained import lite0_state_dict
+
+with warnings.catch_warnings():  # importing it imports a downloader that misses widgets in a notebook
+    warnings.filterwarnings("ignore", "IProgress not found")
+    import timm
 
 LITE0 = "tf_efficientnet_lite0"
 OFFLINE = f"train from scratch with weights 'none', or take the backbone {LITE0!r}, which needs no download"

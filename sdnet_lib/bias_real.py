@@ -90,7 +90,7 @@ def lung_networks(cohort: pd.DataFrame) -> str:
 def bench(name: str, data: str, profile: Profile) -> Bench:
     """Read a registered cohort; what is made of it is kept under its fingerprint."""
     cohort = read_cohort(name, data=data)
-    return Bench(cohort, cache_dir() / "bias_real" / f"{name}-{fingerprint(cohort)}-{profile.side}", profile)
+    return Bench(cohort, cache_dir() / "bias_real" / f"{name}-{fingerprint(cohort)}-{profile.name}", profile)
 
 
 def _slug(on: Bench, clue: str) -> str:
