@@ -28,8 +28,8 @@ licence. Our own weights are Apache-2.0 like the code; no image is included.
 
 Loss: binary cross-entropy plus soft Dice. AdamW, one cycle up to {learning_rate}, {epochs} epochs, batches of
 {batch}, seed {seed}, one thread each (`OMP_NUM_THREADS=1`), bfloat16 on a CPU; another machine gives other
-last digits. The seconds were taken on two cores that other work shared. Augmentation: flip, scale, stretch, turn,
-shift; exposure and gamma; clouds over the lungs; noise, blur, collimation.
+last digits. The seconds were taken on two cores that other work shared. Augmentation: flip, scale, stretch,
+turn, shift; exposure and gamma; clouds over the lungs; noise, blur, collimation.
 
 Made with {versions}.
 
@@ -66,9 +66,9 @@ Accuracy per megabyte. Same data and recipe, {few} epochs each, fold 0 left out 
 ## Limits
 
 Frontal views, mostly of adults. Small children, lateral views, CT scouts and photographs of screens are out
-of scope. A lung that is white all over may be missed in part; then the box is too narrow. Where the mask is smaller than 5 %
-of the image, or its rectangle less than a fifth of a side, the image is passed through whole and reported.
-Accuracy says nothing about any diagnosis made on the crops.
+of scope. A lung that is white all over may be missed in part; then the box is too narrow. Where the mask is
+smaller than 5 % of the image, or its rectangle less than a fifth of a side, the image is passed through whole
+and reported. Accuracy says nothing about any diagnosis made on the crops.
 """
 
 
