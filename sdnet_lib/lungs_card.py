@@ -33,8 +33,8 @@ turn, shift; exposure and gamma; clouds over the lungs; noise, blur, collimation
 
 Made with {versions}.
 
-The images of other hospitals decided nothing. On fold 0 of the first network, averaging with the flipped image
-and thresholds of 0.4 and 0.6 were tried after training, and not taken.
+The images of other hospitals decided nothing. On fold 0 of the first network, averaging with the flipped
+image and thresholds of 0.4 and 0.6 were tried after training, and not taken.
 
 ## On patients not seen (Dice at source size)
 
