@@ -51,7 +51,8 @@ FOLDS = 5
 def load() -> tuple[pd.DataFrame, dict]:
     """Return the committed table, one row an experiment, and its provenance.
 
-    Columns: ``trained_on``, ``tested_on``, ``model``, ``clue``, ``folds`` (test folds that were run) and
+    Columns: ``trained_on``, ``tested_on``, ``model``, ``clue``, ``folds`` (networks behind the row),
+    ``auc_lowest`` and ``auc_highest`` (of single fine-tuned networks, where several are averaged) and
     those of `bias.scores`.
     """
     return pd.read_csv(TABLE), json.loads(TABLE.with_suffix(".json").read_text())
@@ -163,7 +164,11 @@ def fine_tuned(on: Bench, to: Bench, clue: str, part: Split) -> dict[str, np.nda
 
 
 def fine_tuned_rows(on: Bench, to: Bench, clue: str, folds: int) -> Iterator[dict]:
-    """Score the paper's classifier at home, over `folds` test folds, and elsewhere (first fold's network)."""
+    """Score the paper's classifier at home, over `folds` test folds, and elsewhere.
+
+    Elsewhere each fold's network sees all images; their probabilities are averaged, and `auc_lowest` and
+    `auc_highest` say how far single networks lie apart.
+    """
     parts = splits(on.cohort, 1, FOLDS)[:folds]
     found = [fine_tuned(on, to, clue, part) for part in parts]
     home = [
@@ -172,7 +177,11 @@ def fine_tuned_rows(on: Bench, to: Bench, clue: str, folds: int) -> Iterator[dic
     ]
     shared = {"model": TRAINED, "clue": clue}
     yield {"away": False, **shared, "folds": folds} | bias.scores(pd.concat(home, ignore_index=True))
-    yield {"away": True, **shared, "folds": 1} | bias.scores(bias.predictions(to.cohort, found[0]["away"]))
+    away = np.stack([one["away"] for one in found])
+    single = [bias.area_under_roc((to.cohort["label"] == "P").to_numpy(), one) for one in away]
+    apart = {"auc_lowest": min(single), "auc_highest": max(single)}
+    averaged = bias.scores(bias.predictions(to.cohort, away.mean(0)))
+    yield {"away": True, **shared, "folds": folds} | averaged | apart
 
 
 def experiments(data: str, profile: Profile, folds: int) -> Iterator[dict]:
