@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, redirect_stdout
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -22,21 +22,8 @@ from fastai.callback.channelslast import ChannelsLast
 from fastai.callback.fp16 import MixedPrecision
 from fastai.callback.tracker import EarlyStoppingCallback, ReduceLROnPlateau, SaveModelCallback
 from fastai.data.core import DataLoaders
-from fastai.data.load import DataLoader
-from fastai.data.transforms import IntToFloatTensor, Normalize
 from fastai.learner import Learner
-from fastai.losses import CrossEntropyLossFlat
-from fastai.optimizer import SGD
-from fastai.torch_core import TensorCategory, TensorImageBW, no_random
-from fastai.vision.augment import (
-    AffineCoordTfm,
-    Brightness,
-    Contrast,
-    Rotate,
-    Zoom,
-    setup_aug_tfms,
-)
-from fasttransform import Pipeline
+from fastai.torch_core import no_random
 from torch import nn
 from tqdm import tqdm
 
@@ -44,9 +31,9 @@ from sdnet_lib import images
 from sdnet_lib.backbones import LITE0, trunk
 from sdnet_lib.errors import InputError
 from sdnet_lib.profiles import Profile, pick_device
+from sdnet_lib.recipe import Recipe, augmentations, loader, measure, training_loader
 
-# The paper names no rate. At 1e-2, five epochs on 150 images are enough; plateaus divide it by ten.
-LEARNING_RATE = 1e-2
+__all__ = ["Recipe", "augmentations", "embed", "fit", "learner", "network", "predict", "read_pixels"]
 
 
 @lru_cache(maxsize=4096)
@@ -85,62 +72,37 @@ def read_pixels(cohort: pd.DataFrame, side: int) -> np.ndarray:
         return np.stack(list(tqdm(rows, "reading images", len(cohort), disable=None, leave=False)))
 
 
-def _shift_matrix(x: torch.Tensor, most: float = 0.05) -> torch.Tensor:
-    """Return a random translation for each image, by at most `most` of its side, which is 2 in this frame."""
-    matrix = torch.eye(3, device=x.device).repeat(len(x), 1, 1)
-    matrix[:, :2, 2] = matrix.new_empty(len(x), 2).uniform_(-2 * most, 2 * most)
-    return matrix
-
-
-def augmentations() -> list:
-    """Return the random changes a training batch undergoes; no flip, because the heart is on the left.
-
-    The paper says "a proper set". This is the set its authors' code had in October 2020 without the blur:
-    rotation by up to 10 degrees, translation by up to 5 % of the side, scale 0.8 to 1.2, brightness and
-    contrast by up to 5 %, each with probability 0.7 (the translation always).
-    """
-    return setup_aug_tfms(
-        [
-            Rotate(max_deg=10, p=0.7),
-            Zoom(min_zoom=0.8, max_zoom=1.2, p=0.7, draw_x=0.5, draw_y=0.5),
-            AffineCoordTfm(aff_fs=_shift_matrix),
-            Brightness(max_lighting=0.05, p=0.7),
-            Contrast(max_lighting=0.05, p=0.7),
-        ]
-    )
-
-
-def _loader(
-    pixels: np.ndarray,
-    targets: Sequence[int],
-    mean: Sequence[float],
-    std: Sequence[float],
-    batch: int,
-    train: bool,
-) -> DataLoader:
-    device = pick_device()
-    items = [
-        (TensorImageBW(torch.from_numpy(image)[None]), TensorCategory(target))
-        for image, target in zip(pixels, targets, strict=True)
-    ]
-    # One grey channel less a mean of three channels is the grey image three times over: Normalize broadcasts.
-    normalize = Normalize(*(torch.tensor(v, device=device)[None, :, None, None] for v in (mean, std)))
-    steps = [IntToFloatTensor(), *(augmentations() if train else []), normalize]
-    return DataLoader(
-        items,
-        bs=batch,
-        shuffle=train,
-        drop_last=train and len(items) > batch,  # a last batch of one image would upset batch normalisation
-        device=device,
-        after_batch=Pipeline(steps, split_idx=0 if train else 1),
-    )
-
-
 def _targets(cohort: pd.DataFrame, classes: Sequence[str]) -> list[int]:
     strange = set(cohort["label"]) - set(classes)
     if strange:
         raise InputError(f"label {sorted(strange)[0]!r} is not one of the classes {', '.join(classes)}")
     return [list(classes).index(label) for label in cohort["label"]]
+
+
+def network(
+    backbone: str, weights: str = "imagenet", classes: int = 2, side: int = 224
+) -> tuple[nn.Sequential, tuple[float, float, float], tuple[float, float, float]]:
+    """Return the paper's CNN, a trunk, 512 units with ReLU and one output a class, and what its input needs.
+
+    Parameters
+    ----------
+    backbone, weights : str
+        See `backbones.trunk`.
+    classes : int
+        Two or four in the paper.
+    side : int
+        Side of the images in pixels.
+
+    Returns
+    -------
+    network, mean, std
+        The last two as in `Recipe`.
+    """
+    body, mean, std = trunk(backbone, weights)
+    head = nn.Sequential(
+        nn.Linear(_count_features(body, backbone, side), 512), nn.ReLU(), nn.Linear(512, classes)
+    )
+    return nn.Sequential(body, head), mean, std
 
 
 def learner(
@@ -151,11 +113,14 @@ def learner(
     profile: Profile,
     backbone: str | None = None,
     weights: str = "imagenet",
+    model: nn.Module | None = None,
+    recipe: Recipe | None = None,
     classes: Sequence[str] = ("N", "P"),
     seed: int = 0,
     pixels: np.ndarray | None = None,
+    targets: np.ndarray | None = None,
 ) -> Learner:
-    """Return an untrained classifier with its data: the trunk, 512 units with ReLU, one output a class.
+    """Return an untrained classifier with its data: the paper's network, or a given one with its recipe.
 
     Parameters
     ----------
@@ -167,12 +132,18 @@ def learner(
         Its `side`, `batch` and, unless given, `backbone` are used.
     backbone, weights : str
         See `backbones.trunk`.
+    model : torch.nn.Module, optional
+        A network of one's own, from (n, 3, side, side) to (n, classes), in place of the paper's.
+    recipe : Recipe, optional
+        How to train it; the paper's network brings its own `mean` and `std`.
     classes : sequence of str
-        Labels in the order of the outputs, two or four of them in the paper.
+        Labels in the order of the outputs.
     seed : int
         Draws the head, the order of the batches and the augmentation; same seed, same network on a CPU.
-    pixels : uint8 array, (n, side, side), optional
+    pixels : uint8 array, (n, side, side), or float array in [0, 1], (n, channels, side, side), optional
         Images to use instead of the files', row for row.
+    targets : int array, (n, ...), optional
+        What to predict, if it is not the label.
 
     Raises
     ------
@@ -181,27 +152,29 @@ def learner(
     """
     if not len(train) or not len(valid):
         raise InputError("a classifier needs training and validation images: one of the two parts is empty")
-    targets = np.array(_targets(cohort, classes))
+    targets = np.array(_targets(cohort, classes)) if targets is None else targets
     pixels = read_pixels(cohort, profile.side) if pixels is None else pixels
+    recipe = recipe or Recipe(batch=profile.batch)
     with no_random(seed):
-        body, mean, std = trunk(backbone or profile.backbone, weights)
-        features = _count_features(body, backbone or profile.backbone, pixels.shape[-1])
-        head = nn.Sequential(nn.Linear(features, 512), nn.ReLU(), nn.Linear(512, len(classes)))
+        normal = recipe.mean, recipe.std
+        if model is None:
+            model, *normal = network(backbone or profile.backbone, weights, len(classes), pixels.shape[-1])
+        normal = measure(pixels[train]) if None in normal else tuple(normal)
         loaders = DataLoaders(
-            _loader(pixels[train], targets[train], mean, std, profile.batch, True),
-            _loader(pixels[valid], targets[valid], mean, std, profile.batch, False),
+            training_loader(pixels[train], targets[train], normal, recipe),
+            loader(pixels[valid], targets[valid], normal, recipe.batch),
             device=pick_device(),
         )
         callbacks = [ChannelsLast()] + ([MixedPrecision()] if pick_device().type == "cuda" else [])
         result = Learner(
             loaders,
-            nn.Sequential(body, head).to(pick_device()),
-            loss_func=CrossEntropyLossFlat(),
-            opt_func=partial(SGD, mom=0.9, decouple_wd=False),
-            wd=1e-4,
+            model.to(pick_device()),
+            loss_func=recipe.loss(),
+            opt_func=recipe.optimiser,
+            wd=recipe.weight_decay,
             cbs=callbacks,
         )
-    result.normal, result.seed = (mean, std), seed
+    result.normal, result.seed, result.recipe = normal, seed, recipe
     return result
 
 
@@ -229,17 +202,17 @@ def _quietly(learner: Learner) -> Iterator[None]:
         yield
 
 
-def fit(learner: Learner, profile: Profile, lr: float = LEARNING_RATE) -> pd.DataFrame:
-    """Fine-tune all layers by SGD until the validation loss stops falling, and keep the best epoch's weights.
+def fit(learner: Learner, profile: Profile, lr: float | None = None) -> pd.DataFrame:
+    """Train by the learner's recipe: the paper fine-tunes all layers until the validation loss stops falling.
 
     Parameters
     ----------
     learner : Learner
         From `learner`.
     profile : Profile
-        Its `epochs` and `patience` are used.
-    lr : float
-        Learning rate; the paper does not say.
+        Its `epochs`, if the recipe has more, and its `patience` are used.
+    lr : float, optional
+        Learning rate, if it is not the recipe's.
 
     Returns
     -------
@@ -253,13 +226,17 @@ def fit(learner: Learner, profile: Profile, lr: float = LEARNING_RATE) -> pd.Dat
     """
     with tempfile.TemporaryDirectory() as folder, _quietly(learner):
         learner.path = Path(folder)
-        trackers = [
-            SaveModelCallback(),
-            ReduceLROnPlateau(patience=max(1, profile.patience // 2)),
-            EarlyStoppingCallback(patience=profile.patience),
-        ]
+        recipe = learner.recipe
+        epochs, lr = min(recipe.epochs, profile.epochs), recipe.rate if lr is None else lr
+        trackers = [SaveModelCallback(), EarlyStoppingCallback(patience=profile.patience)]
+        trackers = trackers if recipe.keep == "best" else []
+        if recipe.schedule == "plateau":
+            trackers.insert(0, ReduceLROnPlateau(patience=max(1, profile.patience // 2)))
         try:
-            learner.fit(profile.epochs, lr, cbs=trackers)
+            if recipe.schedule == "one-cycle":
+                learner.fit_one_cycle(epochs, lr, cbs=trackers)
+            else:
+                learner.fit(epochs, lr, cbs=trackers)
         except FileNotFoundError as error:  # no epoch was ever the best one
             raise InputError(f"the validation loss is not a number: try a rate below {lr}") from error
     history = pd.DataFrame(list(learner.recorder.values), columns=["train_loss", "valid_loss"])
@@ -281,12 +258,13 @@ def predict(learner: Learner, cohort: pd.DataFrame, *, pixels: np.ndarray | None
     Returns
     -------
     float array, (n, classes)
-        Each row sums to one.
+        Each row sums to one; of whatever shape the outputs of a network of one's own have.
     """
     pixels = read_pixels(cohort, learner.dls.valid.dataset[0][0].shape[-1]) if pixels is None else pixels
     with _quietly(learner):
-        loader = _loader(pixels, [0] * len(pixels), *learner.normal, learner.dls.valid.bs, train=False)
-        return learner.get_preds(dl=loader)[0].numpy()
+        target = np.zeros((len(pixels), *learner.dls.valid.dataset[0][1].shape), int)  # asked for, not used
+        served = loader(pixels, target, learner.normal, learner.dls.valid.bs)
+        return learner.get_preds(dl=served)[0].float().numpy()
 
 
 def embed(
@@ -308,6 +286,6 @@ def embed(
     body, mean, std = trunk(backbone, weights)
     body.eval().to(pick_device(), memory_format=torch.channels_last)
     with torch.inference_mode(), no_random():
-        loader = _loader(pixels, [0] * len(pixels), mean, std, batch, train=False)
-        rows = [body(x) for x, _ in tqdm(loader, "features", disable=None, leave=False)]
+        served = loader(pixels, np.zeros(len(pixels), int), (mean, std), batch)
+        rows = [body(x) for x, _ in tqdm(served, "features", disable=None, leave=False)]
     return torch.cat(rows).float().cpu().numpy()
