@@ -11,6 +11,7 @@ import io
 import sys
 import warnings
 from contextlib import ExitStack, redirect_stderr
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,6 +75,26 @@ def trunk(backbone: str, weights: str = "imagenet") -> Trunk:
             return build(backbone, pretrained=True)
     except Exception as error:  # urllib, requests, the hub and timm each have their own way to say "not here"
         raise InputError(f"no ImageNet weights for {backbone!r} ({_first_line(error)}): {OFFLINE}") from error
+
+
+@lru_cache
+def at_hand(backbone: str) -> str:
+    """Return ``imagenet`` if these weights of a backbone can be had here, else ``none``.
+
+    For networks whose paper began with ImageNet, where a run without a network shall go on all the same. Who
+    calls it says in the run's provenance which weights it was.
+
+    Raises
+    ------
+    InputError
+        If there is no such backbone.
+    """
+    try:
+        trunk(backbone, "imagenet")
+    except InputError:
+        trunk(backbone, "none")
+        return "none"
+    return "imagenet"
 
 
 def _first_line(error: Exception) -> str:

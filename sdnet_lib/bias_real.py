@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -79,14 +78,6 @@ class Bench(NamedTuple):
     profile: Profile
 
 
-def lung_networks(cohort: pd.DataFrame) -> str:
-    """Return 16 hex digits for the U-Nets that find this cohort's lungs: other networks, other masks."""
-    patients = zip(cohort["source"], cohort["patient_id"], strict=True)
-    names = sorted({lungs.unseen_network(*patient) for patient in patients})
-    content = b"".join((lungs.WEIGHTS / f"{name}.safetensors").read_bytes() for name in names)
-    return hashlib.sha256(content).hexdigest()[:16]
-
-
 @lru_cache
 def bench(name: str, data: str, profile: Profile) -> Bench:
     """Read a registered cohort; what is made of it is kept under its fingerprint."""
@@ -96,7 +87,7 @@ def bench(name: str, data: str, profile: Profile) -> Bench:
 
 def _slug(on: Bench, clue: str) -> str:
     """Name a clue in a file name, with the lung networks if they decide what it shows."""
-    networks = "" if clue in (bias.FULL, bias.BORDER) else f"-{lung_networks(on.cohort)}"
+    networks = "" if clue in (bias.FULL, bias.BORDER) else f"-{lungs.networks_key(on.cohort)}"
     return clue.replace(" ", "-") + networks
 
 
@@ -109,7 +100,8 @@ def pixels(on: Bench, clue: str) -> np.ndarray:
     if clue == bias.BORDER:
         return bias.blank(full, np.zeros(full.shape, bool), clue)
     find = partial(bias.lung_masks, on.cohort, on.profile.side)
-    masks = _keep(on.folder / f"masks-{lung_networks(on.cohort)}.npz", lambda: {"masks": find()})["masks"]
+    file = on.folder / f"masks-{lungs.networks_key(on.cohort)}.npz"
+    masks = _keep(file, lambda: {"masks": find()})["masks"]
     return bias.blank(full, masks, clue)
 
 
@@ -208,7 +200,7 @@ def provenance(data: str, profile: Profile) -> dict:
     for name in dict.fromkeys(name for name, _ in COHORTS.values()):
         on = bench(name, data, profile)
         counts = on.cohort["label"].value_counts().to_dict()
-        origin = {"fingerprint": fingerprint(on.cohort), "lung_networks": lung_networks(on.cohort)}
+        origin = {"fingerprint": fingerprint(on.cohort), "lung_networks": lungs.networks_key(on.cohort)}
         cohorts[name] = counts | origin
     seconds = sum(
         float(np.load(file)["seconds"])

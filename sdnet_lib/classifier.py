@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager, redirect_stdout
 from functools import lru_cache
 from pathlib import Path
 
+import fastai.callback.schedule  # noqa: F401  (teaches Learner to fit_one_cycle)
 import numpy as np
 import pandas as pd
 import torch
@@ -243,15 +244,15 @@ def fit(learner: Learner, profile: Profile, lr: float | None = None) -> pd.DataF
     return history.rename_axis("epoch").reset_index().assign(epoch=lambda t: t["epoch"] + 1)
 
 
-def predict(learner: Learner, cohort: pd.DataFrame, *, pixels: np.ndarray | None = None) -> np.ndarray:
+def predict(learner: Learner, cohort: pd.DataFrame | None, *, pixels: np.ndarray | None = None) -> np.ndarray:
     """Return the softmax outputs for a cohort's images, in its order.
 
     Parameters
     ----------
     learner : Learner
         From `learner`, after `fit`.
-    cohort : DataFrame
-        The column `file` is used.
+    cohort : DataFrame or None
+        The column `file` is used, unless `pixels` are given.
     pixels : uint8 array, (n, side, side), optional
         Images to use instead of the files'.
 

@@ -100,6 +100,101 @@ def crop(
     typer.echo(f"{len(crops)} crops: {out / 'cohort.csv'}")
 
 
+@app.command()
+def approaches(
+    profile: Annotated[str, typer.Option(help="Size of the run: smoke, quick, full or paper.")] = "paper",
+) -> None:
+    """Show the systems that can be cross-validated: size, source, and what the paper reports for them."""
+    from sdnet_lib.approaches import describe
+    from sdnet_lib.profiles import get_profile
+
+    typer.echo(describe(get_profile(profile)))
+
+
+@app.command()
+def cv(
+    cohort: Annotated[str, typer.Argument(help="A name from `sdnet data list`, a CSV or a folder.")],
+    approach: Annotated[
+        list[str], typer.Option(metavar="NAME", help="From `sdnet approaches`; several with commas.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="RUNS", help="Folder of the study.")],
+    profile: Annotated[str, typer.Option(help="Size of the run: smoke, quick, full or paper.")] = "quick",
+    repeats: Annotated[
+        int | None, typer.Option(min=1, help="The profile's by default; 5 in the paper.")
+    ] = None,
+    folds: Annotated[
+        int | None, typer.Option(min=2, help="The profile's by default; 5 in the paper.")
+    ] = None,
+    side: Annotated[
+        int | None, typer.Option(min=32, max=1024, metavar="PX", help="Image side for every approach.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**31, help="Repeat r starts at seed + r.")] = 0,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Runs at a time; the cores by default, 1 on a GPU.")
+    ] = None,
+    without_normal_pcr: Annotated[
+        bool, typer.Option("--without-normal-pcr", help="Leave this level out, as Tables 7 and 8 do.")
+    ] = False,
+    test_on: Annotated[
+        list[str] | None, typer.Option(metavar="COHORT", help="Test each network on this cohort too.")
+    ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Only say what is done and missing.")] = False,
+    data: DataOption = None,
+) -> None:
+    """Cross-validate: one prediction file a run. Interrupted, the next call does what is missing."""
+    from sdnet_lib import crossval, study
+
+    asked = crossval.study_of(
+        cohort,
+        out,
+        profile=profile,
+        changes={"repeats": repeats, "folds": folds, "side": side},
+        seed=seed,
+        without_pcr=without_normal_pcr,
+        elsewhere=test_on or [],
+        data=data,
+    )
+    jobs = jobs or crossval.default_jobs()
+    names = [name for part in approach for name in part.split(",")]
+    if not plan:
+        crossval.run_study(asked, names, jobs)
+    typer.echo(study.describe(study.plan(asked, names), jobs))
+
+
+@app.command()
+def tables(
+    runs: Annotated[Path, typer.Argument(metavar="RUNS", help="Folder that `sdnet cv` filled.")],
+    format: Annotated[str, typer.Option(help="text, markdown, csv or latex.")] = "text",
+    per: Annotated[
+        str, typer.Option(help="Accuracy by severity: pooled per repeat, as in the paper, or per fold.")
+    ] = "repeat",
+    paper: Annotated[bool, typer.Option("--paper", help="Put the paper's numbers beside.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="File to write; the screen by default.")
+    ] = None,
+) -> None:
+    """Show the paper's tables, intervals and tests for a folder of runs."""
+    from sdnet_lib.tables import report
+
+    text = report(runs, format=format, per=per, paper=paper)
+    if out is None:
+        typer.echo(text)
+    else:
+        out.write_text(text + "\n", encoding="utf-8")
+
+
+@app.command()
+def bench(
+    what: Annotated[str, typer.Argument(help="fucitnet: one training step, ours against image by image.")],
+) -> None:
+    """Measure speed side by side on this machine."""
+    from sdnet_lib import bench as benches
+
+    if what != "fucitnet":
+        raise InputError(f"unknown bench {what!r}: choose fucitnet")
+    typer.echo(benches.fucitnet())
+
+
 @data_app.command("list")
 def data_list(data: DataOption = None) -> None:
     """Show the registered names: each can be given wherever a cohort is asked for."""

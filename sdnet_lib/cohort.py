@@ -195,6 +195,25 @@ def fingerprint(cohort: pd.DataFrame) -> str:
     return hashlib.sha256(table.sort_values("image_id").to_csv(index=False).encode()).hexdigest()[:16]
 
 
+def same_pictures(cohort: pd.DataFrame) -> list[str]:
+    """Return each row's patient, where patients who share a picture, byte for byte, count as one.
+
+    A picture that was filed under two patients would otherwise be learned and tested.
+    """
+    joined = {name: name for name in cohort["patient_id"]}
+
+    def first(name: str) -> str:
+        while joined[name] != name:
+            name = joined[name]
+        return name
+
+    seen: dict[str, str] = {}
+    for row in _of_one_size(cohort).itertuples():
+        owner = seen.setdefault(_content(row.file), row.patient_id)
+        joined[first(row.patient_id)] = first(owner)
+    return [first(name) for name in cohort["patient_id"]]
+
+
 def read_table(path: Path, required: tuple[str, ...]) -> pd.DataFrame:
     """Read a UTF-8 CSV file; the index counts its rows from 0, so that errors can name them.
 
@@ -294,10 +313,7 @@ def _check_files(cohort: pd.DataFrame, name: str) -> None:
             if file and not os.path.isfile(file):
                 raise CohortError(f"{_where(name, index, column)}: no such file: {file}")
     seen: dict[str, Hashable] = {}
-    same_size = (
-        cohort["file"].map(os.path.getsize).duplicated(keep=False)
-    )  # the same picture has the same size
-    for index, file in cohort.loc[same_size, "file"].items():
+    for index, file in _of_one_size(cohort)["file"].items():
         first = seen.setdefault(_content(file), index)
         if cohort.at[first, "label"] != cohort.at[index, "label"]:
             one, two = cohort.loc[first], cohort.loc[index]
@@ -305,6 +321,11 @@ def _check_files(cohort: pd.DataFrame, name: str) -> None:
                 f"{_where(name, index, 'label')}: {two['image_id']} ({two['label']}) is the same picture as "
                 f"{one['image_id']} ({one['label']}) in {_row(first)}"
             )
+
+
+def _of_one_size(cohort: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows whose file is as large as another's: the same picture has the same size."""
+    return cohort[cohort["file"].map(os.path.getsize).duplicated(keep=False)]
 
 
 def _content(file: str) -> str:

@@ -59,6 +59,14 @@ def unseen_network(source: str, patient_id: str) -> str:
     return next(name for name, unseen in NETWORKS.items() if fold in unseen)
 
 
+def networks_key(cohort: pd.DataFrame) -> str:
+    """Return 16 hex digits for the U-Nets that find this cohort's lungs: other networks, other masks."""
+    patients = zip(cohort["source"], cohort["patient_id"], strict=True)
+    names = sorted({unseen_network(*patient) for patient in patients})
+    content = b"".join((WEIGHTS / f"{name}.safetensors").read_bytes() for name in names)
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
 def lung_mask(model: torch.nn.Module, image: np.ndarray) -> np.ndarray:
     """Return where the lungs are in one image; see `lung_masks`."""
     return lung_masks(model, [image])[0]

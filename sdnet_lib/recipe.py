@@ -129,6 +129,6 @@ def _steps(pixels: np.ndarray, normal: tuple, changes: list) -> dict[str, Pipeli
     return {"after_batch": Pipeline([scale, *changes, normalize], split_idx=0 if changes else 1)}
 
 
-def measure(pixels: np.ndarray) -> tuple[tuple[float], tuple[float]]:
-    """Return mean and standard deviation of images, of those that train, with grey levels in [0, 1]."""
-    return (float(pixels.mean() / 255),), (float(pixels.std() / 255),)
+def measure(pixels: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation of uint8 images on a scale of 0 to 1, three times each: for RGB."""
+    return (float(pixels.mean() / 255),) * 3, (float(pixels.std() / 255),) * 3

@@ -1,0 +1,228 @@
+"""Every system that can be cross-validated: the paper's own, and those its Tables 2 and 4 compare with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from sdnet_lib import classifier, fucitnet
+from sdnet_lib.errors import InputError
+from sdnet_lib.profiles import Profile
+from sdnet_lib.recipe import Recipe
+from sdnet_lib.rivals import bayesian, covidcaps, covidnet, darkcovidnet, mobilenet
+from sdnet_lib.rivals import deepcovidexplainer as explainer
+from sdnet_lib.training import (
+    Predictor,
+    Task,
+    fit_bayesian,
+    fit_cnn,
+    fit_covidnet,
+    fit_ensemble,
+    fit_fucitnet,
+    fit_published_caps,
+    fit_rival,
+    fit_sdnet,
+)
+
+
+class Approach(NamedTuple):
+    """A system: how it is called, what it reads, how it learns, and what was reported for it.
+
+    Attributes
+    ----------
+    name, title : str
+        On the command line, and in tables.
+    side : int
+        Side in pixels of what its paper feeds it; a small profile feeds less.
+    crops : bool
+        Whether it sees crops of the lungs or whole images.
+    fit : callable
+        From a `Task` to a `Predictor` and what its provenance should say.
+    build : callable
+        From a `Profile` to its networks, for counting parameters.
+    source, reported : str
+        Where it comes from, and what Table 2 or 4 of the paper reports for it.
+    read : callable
+        From a cohort and a side to pixels, if not `classifier.read_pixels`.
+    """
+
+    name: str
+    title: str
+    side: int
+    crops: bool
+    fit: Callable[[Task], tuple[Predictor, dict]]
+    build: Callable[[Profile], list[nn.Module]]
+    source: str
+    reported: str = ""
+    read: Callable[[pd.DataFrame, int], np.ndarray] = classifier.read_pixels
+
+
+def _cnn(profile: Profile) -> list[nn.Module]:
+    return [classifier.network(profile.backbone, "none", 2, 64)[0]]
+
+
+def _sdnet(profile: Profile) -> list[nn.Module]:
+    return [*fucitnet.networks(profile), classifier.network(profile.backbone, "none", 4, 64)[0]]
+
+
+def _rival(name: str, title: str, module: object, source: str, reported: str, **options: object) -> Approach:
+    """Return an approach that is one network, trained by its module's recipe."""
+    build = partial(module.network, 2)
+    fit = options.pop("fit", partial(fit_rival, build, module.RECIPE))
+    return Approach(
+        name, title, module.SIDE, True, fit, lambda _: [build(module.SIDE)], source, reported, **options
+    )
+
+
+def _covidnet(name: str, variant: str, recipe: Recipe = covidnet.RECIPE, reported: str = "") -> Approach:
+    side = covidnet.SIDES[variant]
+    sampler = ", balanced" if recipe is covidnet.RECIPE_BALANCED else ""
+    return Approach(
+        name,
+        f"COVID-Net (PEPX {variant}{sampler})",
+        side,
+        True,
+        partial(fit_covidnet, variant, recipe),
+        lambda _: [covidnet.network(variant, 3, side)],
+        f"Wang et al. 2020; budget-matched to {covidnet.VARIANTS[variant].release}",
+        reported,
+        covidnet.read_pixels,
+    )
+
+
+def _published_caps(name: str, title: str, further: bool, figures: str) -> Approach:
+    fit, source = partial(fit_published_caps, further), "Afshar et al. 2020; the authors' weights"
+    reported = f"Table 4: {figures}"
+    return _rival(name, title, covidcaps, source, reported, fit=fit, read=covidcaps.read_pixels)
+
+
+PAPER = "Tabik et al. 2020"
+APPROACHES = {
+    approach.name: approach
+    for approach in (
+        Approach(
+            "resnet50",
+            "ResNet-50 without segmentation",
+            224,
+            False,
+            fit_cnn,
+            _cnn,
+            PAPER,
+            "Table 5: accuracy 74.25",
+        ),
+        Approach(
+            "resnet50-crop",
+            "ResNet-50 with segmentation",
+            224,
+            True,
+            fit_cnn,
+            _cnn,
+            PAPER,
+            "Table 5: accuracy 74.60",
+        ),
+        Approach(
+            "fucitnet",
+            "FuCiTNet",
+            224,
+            True,
+            fit_fucitnet,
+            fucitnet.networks,
+            "Rey-Area et al. 2020",
+            "Table 5: accuracy 74.35",
+        ),
+        Approach(
+            "covid-sdnet", "COVID-SDNet", 224, True, fit_sdnet, _sdnet, PAPER, "Table 5: accuracy 76.18"
+        ),
+        _covidnet(
+            "covidnet",
+            "a",
+            reported="Table 2: sensitivity 87.1, accuracy 92.6; Table 4 retrained: accuracy 67.82",
+        ),
+        _covidnet("covidnet-balanced", "a", covidnet.RECIPE_BALANCED),
+        _covidnet("covidnet-small", "small"),
+        _covidnet("covidnet-large", "large"),
+        _covidnet("covidnet-b", "b"),
+        _covidnet("covidnet-c", "c"),
+        _rival(
+            "covid-caps",
+            "COVID-CAPS",
+            covidcaps,
+            "Afshar et al. 2020",
+            "Table 2: sensitivity 90, accuracy 95.7",
+            read=covidcaps.read_pixels,
+        ),
+        _published_caps(
+            "covid-caps-published",
+            "COVID-CAPS (as published)",
+            False,
+            "sensitivity 69.01, accuracy 47.66",
+        ),
+        _published_caps(
+            "covid-caps-retrained",
+            "COVID-CAPS (retrained)",
+            True,
+            "sensitivity 64.93, accuracy 65.34",
+        ),
+        _rival(
+            "darkcovidnet",
+            "DarkCovidNet",
+            darkcovidnet,
+            "Ozturk et al. 2020",
+            "Table 2: sensitivity 90.65, accuracy 98.08 (two classes)",
+        ),
+        Approach(
+            "deepcovidexplainer",
+            "VGG-19 + DenseNet-161",
+            explainer.SIDE,
+            True,
+            fit_ensemble,
+            lambda _: [build(2, explainer.SIDE) for build, _ in explainer.MEMBERS.values()],
+            "Karim et al. 2020",
+            "Table 2: sensitivity 93, accuracy 96.77",
+        ),
+        _rival(
+            "bayesian-resnet50v2",
+            "Bayesian ResNet50V2",
+            bayesian,
+            "Ghoshal and Tucker 2020",
+            "Table 2: sensitivity 85.71, accuracy 89.82",
+            fit=fit_bayesian,
+        ),
+        _rival(
+            "mobilenet",
+            "MobileNet",
+            mobilenet,
+            "Apostolopoulos and Mpesiana 2020",
+            "Table 2: sensitivity 98.66, accuracy 96.78",
+        ),
+    )
+}
+
+
+def find(name: str) -> Approach:
+    """Return the approach called `name`; raise `InputError` naming the choices for any other name."""
+    if name not in APPROACHES:
+        raise InputError(f"unknown approach {name!r}: choose from {', '.join(APPROACHES)}")
+    return APPROACHES[name]
+
+
+def parameters(approach: Approach, profile: Profile) -> int:
+    """Count the numbers that an approach learns, batch normalisation's running statistics not counted."""
+    with torch.device("meta"):
+        return sum(p.numel() for network in approach.build(profile) for p in network.parameters())
+
+
+def describe(profile: Profile) -> str:
+    """Return all approaches as text: name, parameters, input side, source, and what the paper reports."""
+    lines = [f"{'approach':22}{'parameters':>12}{'side':>6}  source; what the paper reports"]
+    for name, approach in APPROACHES.items():
+        count = f"{parameters(approach, profile):,}"
+        said = approach.source + (f"; {approach.reported}" if approach.reported else "")
+        lines.append(f"{name:22}{count:>12}{approach.side:6}  {said}")
+    return "\n".join(lines)

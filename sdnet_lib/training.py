@@ -1,0 +1,228 @@
+"""How each approach learns from a task: the paper's own systems and the rivals, to predictors of one kind.
+
+A `Task` holds the training and the validation part and nothing else, so what is tested cannot leak into what
+was learned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from fastai.torch_core import no_random
+from filelock import FileLock
+from torch import nn
+
+from sdnet_lib import backbones, classifier, fucitnet, fusion
+from sdnet_lib.errors import InputError
+from sdnet_lib.profiles import Profile
+from sdnet_lib.recipe import Recipe
+from sdnet_lib.rivals import bayesian, covidcaps, covidcaps_weights, covidnet
+from sdnet_lib.rivals import deepcovidexplainer as explainer
+
+# From images, (n, side, side) uint8, to the columns of a prediction table: prob_N, prob_P and perhaps more.
+Predictor = Callable[[np.ndarray], dict[str, np.ndarray]]
+
+
+class Task(NamedTuple):
+    """What a run may learn from.
+
+    Attributes
+    ----------
+    cohort : DataFrame
+        The rows of the training and the validation part, and no others.
+    pixels : uint8 array, (n, side, side)
+        Their images.
+    train, valid : int array
+        Positions of the rows of either part.
+    profile : Profile
+        Sizes; its `side` is that of `pixels`.
+    seed : int
+        Everything random starts here.
+    shared : Path
+        A file name without suffix where approaches that need the same generators keep them.
+    data : Path or None
+        The folder that holds the public data sets, for weights that lie there.
+    """
+
+    cohort: pd.DataFrame
+    pixels: np.ndarray
+    train: np.ndarray
+    valid: np.ndarray
+    profile: Profile
+    seed: int
+    shared: Path
+    data: Path | None
+
+
+def fit_cnn(task: Task) -> tuple[Predictor, dict]:
+    """Train the paper's CNN: a trunk, 512 units, two outputs (Section 4, step 3)."""
+    weights = backbones.at_hand(task.profile.backbone)
+    learner = classifier.learner(
+        task.cohort,
+        task.train,
+        task.valid,
+        profile=task.profile,
+        weights=weights,
+        seed=task.seed,
+        pixels=task.pixels,
+    )
+    history = classifier.fit(learner, task.profile)
+    said = {"backbone": task.profile.backbone, "weights": weights} | _summary(history)
+    return partial(_two_classes, learner), said
+
+
+def fit_rival(build: Callable[[int], nn.Module], recipe: Recipe, task: Task) -> tuple[Predictor, dict]:
+    """Train a rival's network by its own recipe."""
+    learner, said = _train(build, recipe, ("N", "P"), task)
+    return partial(_two_classes, learner), said
+
+
+def fit_covidnet(variant: str, recipe: Recipe, task: Task) -> tuple[Predictor, dict]:
+    """Train a budget-matched COVID-Net; it keeps an output for pneumonia, which a two-class cohort lacks."""
+    build = partial(covidnet.network, variant, 3)
+    learner, said = _train(build, recipe, covidnet.CLASSES, task)
+
+    def predict(pixels: np.ndarray) -> dict[str, np.ndarray]:
+        return covidnet.two_classes(classifier.predict(learner, None, pixels=pixels))
+
+    return predict, said
+
+
+def fit_ensemble(task: Task) -> tuple[Predictor, dict]:
+    """Train both networks of DeepCOVIDExplainer and average their softmax outputs."""
+    trained = {
+        name: fit_rival(partial(build, 2), recipe, task)
+        for name, (build, recipe) in explainer.MEMBERS.items()
+    }
+
+    def predict(pixels: np.ndarray) -> dict[str, np.ndarray]:
+        told = [one(pixels) for one, _ in trained.values()]
+        return {column: np.mean([answer[column] for answer in told], 0) for column in ("prob_N", "prob_P")}
+
+    return predict, {name: said for name, (_, said) in trained.items()}
+
+
+def fit_bayesian(task: Task) -> tuple[Predictor, dict]:
+    """Train the Bayesian ResNet50V2; its prediction is the mean of many passes with dropout left on."""
+    learner, said = _train(partial(bayesian.network, 2), bayesian.RECIPE, ("N", "P"), task)
+
+    def predict(pixels: np.ndarray) -> dict[str, np.ndarray]:
+        found = bayesian.predict(learner, pixels, seed=task.seed)
+        return {
+            "prob_N": found.probabilities[:, 0],
+            "prob_P": found.probabilities[:, 1],
+            "entropy": found.entropy,
+        }
+
+    return predict, said
+
+
+def fit_fucitnet(task: Task) -> tuple[Predictor, dict]:
+    """Train FuCiTNet alone: generators and classifier together decide (Section 4, step 2)."""
+    transform = _generators(task)
+
+    def predict(pixels: np.ndarray) -> dict[str, np.ndarray]:
+        answers = fucitnet.classify(transform, pixels)
+        positive, negative = answers[:, fucitnet.POSITIVE].max(1), answers[:, fucitnet.NEGATIVE].max(1)
+        return {"prob_N": negative / (negative + positive), "prob_P": positive / (negative + positive)}
+
+    return predict, transform.origin
+
+
+def fit_sdnet(task: Task) -> tuple[Predictor, dict]:
+    """Train COVID-SDNet: generators, then a four-class network on the twins, then fusion."""
+    transform = _generators(task)
+    weights = backbones.at_hand(task.profile.backbone)
+    learner = fusion.learner(
+        task.cohort,
+        fucitnet.transform(transform, task.pixels),
+        task.train,
+        task.valid,
+        profile=task.profile,
+        weights=weights,
+        seed=task.seed,
+    )
+    history = classifier.fit(learner, task.profile)
+
+    def predict(pixels: np.ndarray) -> dict[str, np.ndarray]:
+        return fusion.columns(*fusion.predict(learner, fucitnet.transform(transform, pixels)))
+
+    said = {"backbone": task.profile.backbone, "weights": weights} | _summary(history)
+    return predict, said | {"generators": transform.origin}
+
+
+def fit_published_caps(further: bool, task: Task) -> tuple[Predictor, dict]:
+    """Take COVID-CAPS with its authors' weights, as it is or trained further (Table 4)."""
+    file = None if task.data is None else task.data / "covidcaps" / covidcaps_weights.PUBLISHED
+    if file is None or not file.is_file():
+        raise InputError(
+            f"the authors' weights are needed: covidcaps/{covidcaps_weights.PUBLISHED} in --data DIR"
+        )
+
+    def build(side: int) -> nn.Module:
+        return covidcaps_weights.load(file)
+
+    if further:
+        learner, said = _train(build, covidcaps.RECIPE, ("N", "P"), task)
+    else:
+        learner, said = _learner(build, covidcaps.RECIPE, ("N", "P"), task), {}
+    return partial(_two_classes, learner), said | {"weights": file.name}
+
+
+def _learner(build: Callable, recipe: Recipe, classes: tuple[str, ...], task: Task) -> classifier.Learner:
+    with no_random(task.seed):
+        model = build(task.profile.side)
+    return classifier.learner(
+        task.cohort,
+        task.train,
+        task.valid,
+        profile=task.profile,
+        model=model,
+        recipe=recipe,
+        classes=classes,
+        seed=task.seed,
+        pixels=task.pixels,
+    )
+
+
+def _train(
+    build: Callable[[int], nn.Module], recipe: Recipe, classes: tuple[str, ...], task: Task
+) -> tuple[classifier.Learner, dict]:
+    learner = _learner(build, recipe, classes, task)
+    weights = learner.model.weights
+    return learner, {"weights": weights} | _summary(classifier.fit(learner, task.profile))
+
+
+def _two_classes(learner: classifier.Learner, pixels: np.ndarray) -> dict[str, np.ndarray]:
+    probabilities = classifier.predict(learner, None, pixels=pixels)
+    return {"prob_N": probabilities[:, 0], "prob_P": probabilities[:, 1]}
+
+
+def _generators(task: Task) -> fucitnet.Transform:
+    """Train the generators of this part, or take those that another approach trained on the same part."""
+    file, checkpoint = task.shared.with_suffix(".safetensors"), task.shared.with_suffix(".checkpoint")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(task.shared.with_suffix(".lock")):
+        if not file.exists():
+            transform = fucitnet.fit(
+                task.pixels,
+                task.cohort["label"].to_numpy(),
+                task.train,
+                task.valid,
+                profile=task.profile,
+                seed=task.seed,
+                checkpoint=checkpoint,
+            )
+            fucitnet.save(transform, file)
+        return fucitnet.load(file)
+
+
+def _summary(history: pd.DataFrame) -> dict:
+    """Say how long a network trained and how well it did on the validation part, for its provenance."""
+    best = history.loc[history["valid_loss"].idxmin()]
+    return {"epochs": len(history), "best_epoch": int(best["epoch"]), "valid_loss": float(best["valid_loss"])}
