@@ -174,13 +174,11 @@ def tables(
     ] = None,
 ) -> None:
     """Show the paper's tables, intervals and tests for a folder of runs."""
-    from sdnet_lib.tables import report
+    from sdnet_lib.evaluation.report import report
 
-    text = report(runs, format=format, per=per, paper=paper)
+    text = report(runs, form=format, per=per, paper=paper, output=out)
     if out is None:
         typer.echo(text)
-    else:
-        out.write_text(text + "\n", encoding="utf-8")
 
 
 @app.command()

@@ -9,6 +9,14 @@ from sdnet_lib.plots.pictures import (
     lung_parts,
     margins,
 )
+from sdnet_lib.plots.results import (
+    decision_curves,
+    precision_recall_curves,
+    reliability_diagram,
+    roc_curves,
+    run_spread,
+    severity_accuracy,
+)
 from sdnet_lib.plots.style import CLASS_COLOURS, COLOURS, CYCLE, MARKERS, WIDTH, canvas, style
 
 __all__ = [
@@ -20,10 +28,16 @@ __all__ = [
     "canvas",
     "comparison",
     "contact_sheet",
+    "decision_curves",
     "extents",
     "flow_diagram",
     "lung_outlines",
     "lung_parts",
     "margins",
+    "precision_recall_curves",
+    "reliability_diagram",
+    "roc_curves",
+    "run_spread",
+    "severity_accuracy",
     "style",
 ]

@@ -1,0 +1,176 @@
+"""Is one approach better than another? Tests and intervals that know the runs are not independent.
+
+The 25 runs share their training images, so a plain t-test over them finds differences that are not there.
+Nadeau and Bengio ("Inference for the generalization error", Machine Learning 52, 2003) add to 1/n the ratio
+of test to training images; Bouckaert and Frank ("Evaluating the replicability of significance tests for
+comparing learning algorithms", PAKDD 2004) use it with repeated k-fold cross-validation, where that ratio is
+1 / (k - 1) and the degrees of freedom are one less than the runs.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from sdnet_lib.errors import InputError
+from sdnet_lib.evaluation.metrics import per_run
+
+LEVEL = 0.95
+
+
+def standard_error(values: np.ndarray, folds: int) -> float:
+    """Return the corrected standard error of a mean over the runs of a (repeated) cross-validation.
+
+    Parameters
+    ----------
+    values : array, (runs,)
+    folds : int
+        Of one repetition, at least 2. Its term 1 / (k - 1) is what more repetitions cannot remove.
+
+    Raises
+    ------
+    InputError
+        With fewer than two runs or folds, from which nothing can be said about the error.
+    """
+    if len(values) < 2 or folds < 2:
+        raise InputError(f"{len(values)} runs of {folds} folds: a test needs at least two of both")
+    return float(np.sqrt((1 / len(values) + 1 / (folds - 1)) * np.var(values, ddof=1)))
+
+
+def corrected_t_test(values: np.ndarray, folds: int) -> dict[str, float]:
+    """Test whether the mean of paired differences is 0, and give its 95 % interval.
+
+    Parameters
+    ----------
+    values : array, (runs,)
+        Differences, one a run; for an interval alone, the measure itself.
+    folds : int
+        Of one repetition.
+
+    Returns
+    -------
+    dict
+        ``mean, low, high, t, df, p`` (two-sided). If all differences are the same, p is 0, or 1 if they are
+        0.
+    """
+    from scipy.special import stdtr, stdtrit
+
+    values = np.asarray(values, float)
+    mean, error, df = float(values.mean()), standard_error(values, folds), len(values) - 1
+    reach = float(stdtrit(df, (1 + LEVEL) / 2)) * error
+    t = mean / error if error else np.inf * np.sign(mean) if mean else 0.0
+    p = 2 * float(stdtr(df, -abs(t)))
+    return {"mean": mean, "low": mean - reach, "high": mean + reach, "t": float(t), "df": df, "p": p}
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """Return p values adjusted for testing several hypotheses (Holm 1979), in the order given.
+
+    The smallest of m is multiplied by m, the next by m - 1 and so on; none may fall below the one before it.
+    """
+    p = np.asarray(p, float)
+    order = np.argsort(p, kind="stable")
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1)
+    return adjusted
+
+
+def folds_of(predictions: pd.DataFrame) -> int:
+    """Return how many folds a repetition has, counted from the numbers of the folds that were run.
+
+    Of a study that did only the first folds this is too few, which makes its tests too strict, never too
+    lenient.
+    """
+    return int(predictions["fold"].max()) + 1
+
+
+def intervals(predictions: pd.DataFrame, measure: str = "accuracy", folds: int | None = None) -> pd.DataFrame:
+    """Return each approach's mean over runs with its corrected 95 % interval.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        A prediction table.
+    measure : str
+        One of `evaluation.metrics.METRICS`. Runs in which it is undefined are left out.
+    folds : int, optional
+        Of one repetition; from `folds_of` by default.
+
+    Returns
+    -------
+    DataFrame
+        ``mean, low, high`` by approach; NaN bounds where there are fewer than two runs. An interval may reach
+        beyond [0, 1], where a t distribution is a poor picture of a fraction.
+    """
+    folds, rows = folds or folds_of(predictions), {}
+    for approach, values in per_run(predictions)[measure].groupby("approach", sort=False):
+        known = values.dropna().to_numpy()
+        if len(known) < 2 or folds < 2:
+            rows[approach] = {"mean": known.mean() if len(known) else np.nan, "low": np.nan, "high": np.nan}
+        else:
+            rows[approach] = corrected_t_test(known, folds)
+    return pd.DataFrame.from_dict(rows, orient="index")[["mean", "low", "high"]].rename_axis("approach")
+
+
+def check_paired(predictions: pd.DataFrame) -> None:
+    """Raise an InputError unless all approaches were tested on the same images in each run.
+
+    It names the approaches and the first run that differs.
+    """
+    columns = ["repeat", "fold", "image_id"]
+    tested = {
+        approach: group[columns].sort_values(columns).reset_index(drop=True)
+        for approach, group in predictions.groupby("approach", sort=False)
+    }
+    (first, images), *others = tested.items()
+    for other, found in others:
+        if not found.equals(images):
+            both = images.merge(found, how="outer", on=columns, indicator=True).sort_values(columns)
+            where = both[both["_merge"] != "both"].iloc[0]
+            raise InputError(
+                f"{first} and {other} were not tested on the same images: see repeat {where['repeat']}, "
+                f"fold {where['fold']}, image {where['image_id']}"
+            )
+
+
+def pairwise(predictions: pd.DataFrame, measure: str = "accuracy", folds: int | None = None) -> pd.DataFrame:
+    """Compare all pairs of approaches by the corrected resampled t-test, with Holm's correction.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        A prediction table of two approaches or more, all tested on the same images in each run.
+    measure : str
+        One of `evaluation.metrics.METRICS`.
+    folds : int, optional
+        Of one repetition; from `folds_of` by default.
+
+    Returns
+    -------
+    DataFrame
+        One row a pair: ``first, second, mean`` (of first less second, over runs), ``low, high, t, df, p,
+        p_holm``.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to compare, the runs are not paired, a measure is undefined in a run, or there
+        are fewer than two runs.
+    """
+    if predictions["approach"].nunique() < 2:
+        raise InputError("one approach alone cannot be compared")
+    check_paired(predictions)
+    values = per_run(predictions)[measure]
+    if values.isna().any():
+        approach, repeat, fold = values.index[values.isna()][0]
+        raise InputError(f"{measure} of {approach} is undefined in repeat {repeat}, fold {fold}")
+    values = values.unstack("approach")[list(predictions["approach"].unique())]
+    folds = folds or folds_of(predictions)
+    rows = []
+    for first, second in combinations(values, 2):
+        differences = (values[first] - values[second]).to_numpy()
+        rows.append({"first": first, "second": second, **corrected_t_test(differences, folds)})
+    found = pd.DataFrame(rows)
+    return found.assign(p_holm=holm(found["p"].to_numpy()))
