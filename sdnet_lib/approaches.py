@@ -36,8 +36,8 @@ class Approach(NamedTuple):
 
     Attributes
     ----------
-    name, title : str
-        On the command line, and in tables.
+    name : str
+        On the command line; `evaluation.tables.title` has its title.
     side : int
         Side in pixels of what its paper feeds it; a small profile feeds less.
     crops : bool
@@ -53,7 +53,6 @@ class Approach(NamedTuple):
     """
 
     name: str
-    title: str
     side: int
     crops: bool
     fit: Callable[[Task], tuple[Predictor, dict]]
@@ -71,21 +70,17 @@ def _sdnet(profile: Profile) -> list[nn.Module]:
     return [*fucitnet.networks(profile), classifier.network(profile.backbone, "none", 4, 64)[0]]
 
 
-def _rival(name: str, title: str, module: object, source: str, reported: str, **options: object) -> Approach:
+def _rival(name: str, module: object, source: str, reported: str, **options: object) -> Approach:
     """Return an approach that is one network, trained by its module's recipe."""
     build = partial(module.network, 2)
     fit = options.pop("fit", partial(fit_rival, build, module.RECIPE))
-    return Approach(
-        name, title, module.SIDE, True, fit, lambda _: [build(module.SIDE)], source, reported, **options
-    )
+    return Approach(name, module.SIDE, True, fit, lambda _: [build(module.SIDE)], source, reported, **options)
 
 
 def _covidnet(name: str, variant: str, recipe: Recipe = covidnet.RECIPE, reported: str = "") -> Approach:
     side = covidnet.SIDES[variant]
-    sampler = ", balanced" if recipe is covidnet.RECIPE_BALANCED else ""
     return Approach(
         name,
-        f"COVID-Net (PEPX {variant}{sampler})",
         side,
         True,
         partial(fit_covidnet, variant, recipe),
@@ -96,39 +91,20 @@ def _covidnet(name: str, variant: str, recipe: Recipe = covidnet.RECIPE, reporte
     )
 
 
-def _published_caps(name: str, title: str, further: bool, figures: str) -> Approach:
+def _published_caps(name: str, further: bool, figures: str) -> Approach:
     fit, source = partial(fit_published_caps, further), "Afshar et al. 2020; the authors' weights"
     reported = f"Table 4: {figures}"
-    return _rival(name, title, covidcaps, source, reported, fit=fit, read=covidcaps.read_pixels)
+    return _rival(name, covidcaps, source, reported, fit=fit, read=covidcaps.read_pixels)
 
 
 PAPER = "Tabik et al. 2020"
 APPROACHES = {
     approach.name: approach
     for approach in (
-        Approach(
-            "resnet50",
-            "ResNet-50 without segmentation",
-            224,
-            False,
-            fit_cnn,
-            _cnn,
-            PAPER,
-            "Table 5: accuracy 74.25",
-        ),
-        Approach(
-            "resnet50-crop",
-            "ResNet-50 with segmentation",
-            224,
-            True,
-            fit_cnn,
-            _cnn,
-            PAPER,
-            "Table 5: accuracy 74.60",
-        ),
+        Approach("resnet50", 224, False, fit_cnn, _cnn, PAPER, "Table 5: accuracy 74.25"),
+        Approach("resnet50-crop", 224, True, fit_cnn, _cnn, PAPER, "Table 5: accuracy 74.60"),
         Approach(
             "fucitnet",
-            "FuCiTNet",
             224,
             True,
             fit_fucitnet,
@@ -136,9 +112,7 @@ APPROACHES = {
             "Rey-Area et al. 2020",
             "Table 5: accuracy 74.35",
         ),
-        Approach(
-            "covid-sdnet", "COVID-SDNet", 224, True, fit_sdnet, _sdnet, PAPER, "Table 5: accuracy 76.18"
-        ),
+        Approach("covid-sdnet", 224, True, fit_sdnet, _sdnet, PAPER, "Table 5: accuracy 76.18"),
         _covidnet(
             "covidnet",
             "a",
@@ -151,34 +125,21 @@ APPROACHES = {
         _covidnet("covidnet-c", "c"),
         _rival(
             "covid-caps",
-            "COVID-CAPS",
             covidcaps,
             "Afshar et al. 2020",
             "Table 2: sensitivity 90, accuracy 95.7",
             read=covidcaps.read_pixels,
         ),
-        _published_caps(
-            "covid-caps-published",
-            "COVID-CAPS (as published)",
-            False,
-            "sensitivity 69.01, accuracy 47.66",
-        ),
-        _published_caps(
-            "covid-caps-retrained",
-            "COVID-CAPS (retrained)",
-            True,
-            "sensitivity 64.93, accuracy 65.34",
-        ),
+        _published_caps("covid-caps-published", False, "sensitivity 69.01, accuracy 47.66"),
+        _published_caps("covid-caps-retrained", True, "sensitivity 64.93, accuracy 65.34"),
         _rival(
             "darkcovidnet",
-            "DarkCovidNet",
             darkcovidnet,
             "Ozturk et al. 2020",
             "Table 2: sensitivity 90.65, accuracy 98.08 (two classes)",
         ),
         Approach(
             "deepcovidexplainer",
-            "VGG-19 + DenseNet-161",
             explainer.SIDE,
             True,
             fit_ensemble,
@@ -188,7 +149,6 @@ APPROACHES = {
         ),
         _rival(
             "bayesian-resnet50v2",
-            "Bayesian ResNet50V2",
             bayesian,
             "Ghoshal and Tucker 2020",
             "Table 2: sensitivity 85.71, accuracy 89.82",
@@ -196,7 +156,6 @@ APPROACHES = {
         ),
         _rival(
             "mobilenet",
-            "MobileNet",
             mobilenet,
             "Apostolopoulos and Mpesiana 2020",
             "Table 2: sensitivity 98.66, accuracy 96.78",

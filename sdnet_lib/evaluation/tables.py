@@ -24,16 +24,26 @@ ROUNDING = 1e-3  # by which two probabilities in half precision may miss the sum
 RESULTS = Path(__file__).parents[1] / "results"
 PAPER_IMAGES = 852  # COVIDGR-1.0, to which the printed numbers belong
 
-# Titles of the paper's rows, in its order; any other approach is called by its own name and comes last.
+# Titles of the rows, the paper's in its order; an approach that is not here is called by its own name.
 NAMES = {
     "covidnet-published": "COVID-Net as published",
     "covidnet": "COVID-Net (PEPX a)",
     "covid-caps-published": "COVID-CAPS as published",
+    "covid-caps-retrained": "COVID-CAPS retrained",
     "covid-caps": "COVID-CAPS",
     "resnet50": "ResNet-50 without segmentation",
     "resnet50-crop": "ResNet-50 with segmentation",
     "fucitnet": "FuCiTNet",
     "covid-sdnet": "COVID-SDNet",
+    "covidnet-balanced": "COVID-Net (PEPX a, balanced)",
+    "covidnet-small": "COVID-Net (PEPX small)",
+    "covidnet-large": "COVID-Net (PEPX large)",
+    "covidnet-b": "COVID-Net (PEPX b)",
+    "covidnet-c": "COVID-Net (PEPX c)",
+    "darkcovidnet": "DarkCovidNet",
+    "deepcovidexplainer": "VGG-19 + DenseNet-161",
+    "bayesian-resnet50v2": "Bayesian ResNet50V2",
+    "mobilenet": "MobileNet",
 }
 
 
