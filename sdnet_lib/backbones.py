@@ -10,7 +10,7 @@ import difflib
 import io
 import sys
 import warnings
-from contextlib import ExitStack, redirect_stderr
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -71,7 +71,8 @@ def trunk(backbone: str, weights: str = "imagenet") -> Trunk:
     try:
         with ExitStack() as quiet:
             if not sys.stderr.isatty():
-                quiet.enter_context(redirect_stderr(io.StringIO()))  # torch.hub announces each download there
+                for redirect in (redirect_stdout, redirect_stderr):  # torch.hub announces each download
+                    quiet.enter_context(redirect(io.StringIO()))
             return build(backbone, pretrained=True)
     except Exception as error:  # urllib, requests, the hub and timm each have their own way to say "not here"
         raise InputError(f"no ImageNet weights for {backbone!r} ({_first_line(error)}): {OFFLINE}") from error

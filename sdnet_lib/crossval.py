@@ -170,7 +170,7 @@ def crops(cohort: pd.DataFrame) -> pd.DataFrame:
 def do_run(study: Study, run: Run) -> None:
     """Train and test once, and write what came of it; the file with the predictions comes last."""
     from sdnet_lib.approaches import find
-    from sdnet_lib.training import Task
+    from sdnet_lib.training import Task, no_random
 
     start, approach = time.monotonic(), find(run.approach)
     profile = dataclasses.replace(study.profile, side=side_of(approach, study.profile))
@@ -187,7 +187,7 @@ def do_run(study: Study, run: Run) -> None:
         shared=study.folder / ".shared" / f"r{run.repeat}f{run.fold}",
         data=study.data,
     )
-    with _one_thread():
+    with _one_thread(), no_random(task.seed):
         predict, said = approach.fit(task)
         for name, cohort in study.elsewhere.items():
             told = predict(_pixels(cohort, approach, profile.side))

@@ -1,4 +1,4 @@
-"""The sources of the web book: prose, executed notebooks, and a page that says how they were run."""
+"""The sources of the web book: prose, executed notebooks, and two pages that are computed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import shutil
 from pathlib import Path
 
 import nbformat
+
+from sdnet_lib import results_page
 
 VERSIONS = ("sdnet-lib", "torch", "torchvision", "fastai", "timm", "numpy", "scikit-learn", "scikit-image")
 
@@ -41,6 +43,8 @@ def stage(
         else:
             nbformat.write(_not_run(nbformat.read(notebook, as_version=4)), copy)
     (folder / "book" / "this_run.md").write_text(this_run(executed, parameters))
+    if "book/results" in (root / "_toc.yml").read_text():
+        (folder / "book" / "results.md").write_text(results_page.write())
 
 
 def title(notebook: nbformat.NotebookNode) -> str:

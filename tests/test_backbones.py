@@ -42,8 +42,9 @@ def no_connection(*_args, **_options):
 
 
 @pytest.mark.parametrize("backbone", ["resnet18", "resnet10t"])
-def test_offline_says_so_in_one_line_with_both_ways_out(backbone, monkeypatch, capfd):
-    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", no_connection)
+def test_offline_says_so_in_one_line_with_both_ways_out(backbone, monkeypatch, capfd, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("torch.hub.download_url_to_file", no_connection)
     monkeypatch.setattr(requests, "head", no_connection)
     with pytest.raises(InputError, match="Name or service not known") as caught:
         backbones.trunk(backbone)

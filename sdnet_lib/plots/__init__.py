@@ -18,6 +18,7 @@ from sdnet_lib.plots.results import (
     severity_accuracy,
 )
 from sdnet_lib.plots.style import CLASS_COLOURS, COLOURS, CYCLE, MARKERS, WIDTH, canvas, style
+from sdnet_lib.plots.twins import loss_terms, training_runs, twin_answers, twin_rows
 
 __all__ = [
     "CLASS_COLOURS",
@@ -31,6 +32,7 @@ __all__ = [
     "decision_curves",
     "extents",
     "flow_diagram",
+    "loss_terms",
     "lung_outlines",
     "lung_parts",
     "margins",
@@ -40,4 +42,7 @@ __all__ = [
     "run_spread",
     "severity_accuracy",
     "style",
+    "training_runs",
+    "twin_answers",
+    "twin_rows",
 ]

@@ -1,0 +1,172 @@
+"""A Bayesian ResNet50V2 by Monte Carlo dropout (after Ghoshal and Tucker, arXiv 2003.10769).
+
+No code was published, and the details below are from general knowledge of the article, not from its text.
+They drop weights of the last layer at random, in training and in prediction; here units are dropped in front
+of the last two layers, which is Monte Carlo dropout as it is usually meant (Gal and Ghahramani, ICML 2016).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from fastai.learner import Learner
+from fastai.optimizer import Adam
+from fastai.torch_core import no_random
+from torch import nn
+from torch.nn import functional as F
+
+from sdnet_lib import classifier
+from sdnet_lib.backbones import at_hand, trunk
+from sdnet_lib.errors import InputError
+from sdnet_lib.recipe import Recipe
+
+BACKBONE = "resnetv2_50"  # timm's ResNet-50 with batch normalisation and ReLU in front of the convolutions
+SIDE = 512
+DROPOUT = 0.5
+PASSES = 50
+
+
+class BayesianResNet(nn.Module):
+    """A trunk and a head with dropout, float (n, 3, side, side) to (n, classes).
+
+    Attributes
+    ----------
+    body, head : torch.nn.Module
+        All randomness of a prediction is in the head, so that many passes need the body's features once.
+    weights : str
+        What the body starts from, ``imagenet`` or ``none``.
+    """
+
+    def __init__(self, classes: int, weights: str) -> None:
+        super().__init__()
+        self.weights = weights
+        self.body = trunk(BACKBONE, weights).body
+        self.head = nn.Sequential(
+            nn.Dropout(DROPOUT),
+            nn.Linear(self.body.num_features, 512),
+            nn.ReLU(),
+            nn.Dropout(DROPOUT),
+            nn.Linear(512, classes),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return one output a class, before the softmax; outside of training without dropout."""
+        return self.head(self.body(x))
+
+
+def network(classes: int = 2, side: int = SIDE, weights: str | None = None) -> BayesianResNet:
+    """Return a Bayesian ResNet50V2.
+
+    Parameters
+    ----------
+    classes : int
+        Four in the article: normal, bacterial, viral, COVID-19.
+    side : int
+        Side of the images in pixels, at least 32; no layer depends on it.
+    weights : str, optional
+        Of the trunk, see `backbones.trunk`; if not given, ImageNet's where they can be had, else random.
+
+    Raises
+    ------
+    InputError
+        If the images are too small, or the weights cannot be had.
+    """
+    if side < 32:
+        raise InputError(f"a ResNet halves an image five times: {side} pixels are too few, give at least 32")
+    return BayesianResNet(classes, weights or at_hand(BACKBONE))
+
+
+class Prediction(NamedTuple):
+    """What many passes with dropout say about n images; entropies are in nats.
+
+    Attributes
+    ----------
+    probabilities : float array, (n, classes)
+        Mean of the softmax over the passes.
+    entropy : float array, (n,)
+        Entropy of that mean: all uncertainty, of the image and of the network.
+    information : float array, (n,)
+        Mutual information of class and network, `entropy` less the mean entropy of single passes: what more
+        training images could remove. Zero if all passes agree.
+    """
+
+    probabilities: np.ndarray
+    entropy: np.ndarray
+    information: np.ndarray
+
+
+def summarise(samples: np.ndarray) -> Prediction:
+    """Turn the softmax outputs of single passes into a prediction and its uncertainty.
+
+    Parameters
+    ----------
+    samples : float array, (passes, n, classes)
+    """
+    mean = samples.mean(0)
+    entropy = _entropy(mean)
+    return Prediction(mean, entropy, (entropy - _entropy(samples).mean(0)).clip(0))
+
+
+def _entropy(probabilities: np.ndarray) -> np.ndarray:
+    logarithms = np.log(probabilities.clip(np.finfo(probabilities.dtype).tiny))
+    return -(probabilities * logarithms).sum(-1)
+
+
+def predict(learner: Learner, pixels: np.ndarray, *, passes: int = PASSES, seed: int = 0) -> Prediction:
+    """Predict with dropout left on, many times.
+
+    A pass draws one network and shows it all images, so an image's prediction does not depend on the others.
+
+    Parameters
+    ----------
+    learner : Learner
+        From `classifier.learner` with this module's network, after `classifier.fit`.
+    pixels : uint8 array, (n, side, side)
+        Images.
+    passes : int
+        How often the head is asked; the features are computed once.
+    seed : int
+        Draws the units that are dropped.
+
+    Raises
+    ------
+    InputError
+        If there is not at least one pass.
+    """
+    if passes < 1:
+        raise InputError(f"a prediction needs at least one pass, not {passes}")
+    body, head, features = learner.model.body, learner.model.head, []
+    hook = body.register_forward_hook(lambda *call: features.append(call[-1].float()))
+    try:
+        classifier.predict(learner, None, pixels=pixels)
+    finally:
+        hook.remove()
+    with torch.inference_mode(), no_random(seed):
+        seen = torch.cat(features)
+        samples = torch.stack([_drawn(head, seen).softmax(1) for _ in range(passes)])
+    return summarise(samples.double().cpu().numpy())
+
+
+def _drawn(head: nn.Sequential, x: torch.Tensor) -> torch.Tensor:
+    """Run the head, (n, features) to (n, classes), with the same units dropped for every row."""
+    for layer in head:
+        x = F.dropout1d(x.T[None], layer.p)[0].T if isinstance(layer, nn.Dropout) else layer(x)
+    return x
+
+
+# Adam, images of 512 pixels and a start from ImageNet are the article's as far as we know; rate, batch,
+# epochs, dropout and passes are our choices, and the random changes are the paper's for its main CNN.
+RECIPE = Recipe(
+    optimiser=partial(Adam, mom=0.9, sqr_mom=0.999, eps=1e-7),
+    rate=1e-4,
+    batch=16,
+    epochs=50,
+    weight_decay=0.0,
+    schedule="plateau",
+    keep="best",
+    mean=(0.5, 0.5, 0.5),
+    std=(0.5, 0.5, 0.5),
+)
