@@ -1,7 +1,7 @@
 """How fast a training step of FuCiTNet is: ours, and a plain one that works image by image.
 
-The plain step does what the authors' program does: each image by itself through each generator, one backward
-pass a loss through everything, VGG's features anew for each generator, and all of it once more for a log line.
+The plain step does what the authors' program does: each image by itself through each generator, a backward
+pass through everything for each loss, VGG's features anew for each generator, all once more for a log line.
 Each is measured in a process of its own, so that neither finds memory or caches of the other.
 """
 
@@ -53,9 +53,9 @@ def fucitnet(batch: int = BATCH, side: int | None = None, steps: int = 3, thread
         )
     lines += [
         f"{found['ratio']:.1f} times as fast.",
-        f"Peak: a product of two square matrices does {found['peak'] / 1e12:.3f} TFLOP/s here ({found['peak_type']}).",
-        f"The losses of both agree to {found['difference']:.0e} (each image normalised by itself, classifier in "
-        "eval mode).",
+        f"Peak: a product of square {found['peak_type']} matrices, {found['peak'] / 1e12:.3f} TFLOP/s here.",
+        f"With each image normalised by itself and the classifier in eval mode the losses of both agree to "
+        f"{found['difference']:.0e}.",
     ]
     return "\n".join(lines)
 
@@ -82,10 +82,10 @@ def compare(
     Returns
     -------
     dict
-        `device`, `batch`, `side`; for `ours` and `plain` each a dict of `images_per_second`, `seconds`, `flop`
-        (of a step), `share_of_peak` and `memory` (peak, bytes: on a GPU all of it, on a CPU what the steps
-        add); `ratio` of speeds, `peak` (FLOP/s of a matrix product), `peak_type` (its numbers), `difference`
-        (the largest relative one between the losses of both).
+        `device`, `batch`, `side`; for `ours` and `plain` each a dict of `images_per_second`, `seconds` and
+        `flop` (of a step), `share_of_peak` and `memory` (at its highest, in bytes: on a GPU all of it, on a
+        CPU what the networks and their steps add); `ratio` of speeds, `peak` (FLOP/s of a matrix product),
+        `peak_type` (its numbers), `difference` (the largest relative one between the losses of both).
     """
     device = pick_device()
     threads = threads or os.cpu_count() or 1
@@ -187,7 +187,7 @@ def _difference(device: torch.device, batch: int, side: int) -> float:
 def _plain_losses(
     networks: fucitnet_train.Networks, features: nn.Module, images: Tensor, targets: Tensor
 ) -> tuple[Tensor, list[Tensor]]:
-    """Return the classifier's loss and that of each generator, each image going alone through each generator."""
+    """Return the classifier's loss and each generator's; every image goes alone through every generator."""
     count = len(networks.generators)
     twins = torch.cat([network(image[None]) for image in images for network in networks.generators])
     labels = targets.repeat_interleave(count)
@@ -233,7 +233,7 @@ def _plain_step(
 
 
 class _Clock(Callback):
-    """Time fastai's loop from batch to batch, count the operations of the first batch, leave after the last."""
+    """Time fastai's loop from batch to batch, count the first batch's operations, leave after the last."""
 
     order = -10  # before all others
 

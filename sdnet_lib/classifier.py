@@ -235,7 +235,8 @@ def fit(learner: Learner, profile: Profile, lr: float | None = None) -> pd.DataF
             trackers.insert(0, ReduceLROnPlateau(patience=max(1, profile.patience // 2)))
         try:
             if recipe.schedule == "one-cycle":
-                learner.fit_one_cycle(epochs, lr, cbs=trackers)
+                # as the fastai of 2020 did, which the rival that asks for it was trained with
+                learner.fit_one_cycle(epochs, lr, pct_start=0.3, div_final=250_000, cbs=trackers)
             else:
                 learner.fit(epochs, lr, cbs=trackers)
         except FileNotFoundError as error:  # no epoch was ever the best one

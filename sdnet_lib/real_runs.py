@@ -46,9 +46,9 @@ STUDIES = {
         "shenzhen", ("montgomery",), dict.fromkeys(MAIN, 5) | dict.fromkeys((*OURS, *RIVALS), 1)
     ),
     "covidx-mini": Plan("covidx-mini", ("actualmed",), dict.fromkeys((*MAIN, *RIVALS[:1]), 1)),
-    "phantom": Plan("phantom", (), dict.fromkeys((*MAIN, *OURS, *RIVALS[:3]), 1)),
-    "phantom-biased": Plan("phantom-biased", ("phantom",), dict.fromkeys((*MAIN, *RIVALS[:3]), 1)),
-    "phantom-no-pcr": Plan("phantom", (), dict.fromkeys((*MAIN, *RIVALS[:3]), 1), without_pcr=True),
+    "phantom": Plan("phantom", (), dict.fromkeys((*MAIN, *OURS, *RIVALS), 1)),
+    "phantom-biased": Plan("phantom-biased", ("phantom",), dict.fromkeys((*MAIN, *RIVALS), 1)),
+    "phantom-no-pcr": Plan("phantom", (), dict.fromkeys((*MAIN, *RIVALS), 1), without_pcr=True),
     "nih-pneumonia": Plan("nih-pneumonia", (), dict.fromkeys((*MAIN, *RIVALS[:1]), 1)),
 }
 
