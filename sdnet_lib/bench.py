@@ -122,7 +122,7 @@ def _in_a_process(given: dict) -> dict[str, float]:
         check=False,
     )
     if done.returncode:
-        raise RuntimeError(f"the bench of {given['variant']!r} failed:\n{done.stderr}")
+        raise RuntimeError(f"the bench of {given['variant']!r} ended with {done.returncode}:\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])
 
 

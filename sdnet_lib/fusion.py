@@ -44,7 +44,7 @@ class TwinNetwork(nn.Module):
 
 
 def targets(labels: Sequence[str]) -> np.ndarray:
-    """Return the classes of x+ and x- as positions in `CLASSES`, int (n, 2): P+, P- for P and N+, N- for N."""
+    """Return the classes of x+ and x- as positions in `CLASSES`, int (n, 2): P+, P- for P; N+, N- for N."""
     return np.array([POSITIVE if label == "P" else NEGATIVE for label in labels])
 
 

@@ -169,7 +169,7 @@ def _section(name: str, predictions: pd.DataFrame, origin: dict) -> list[str]:
     found += _folded(pairs(predictions))
     for other in elsewhere(name):
         away, _ = real_runs.load(name, other)
-        found += [f"### Carried to {other}\n", render(carried(predictions, away), "markdown")]
+        found += [f"### Carried to `{other}`\n", render(carried(predictions, away), "markdown")]
     return found
 
 

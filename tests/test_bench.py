@@ -44,5 +44,5 @@ def test_the_text_has_a_line_for_each_and_their_ratio(found, monkeypatch):
 def test_a_failure_of_a_process_is_shown(monkeypatch):
     failed = SimpleNamespace(returncode=1, stderr="out of memory", stdout="")
     monkeypatch.setattr(subprocess, "run", lambda *_args, **_options: failed)
-    with pytest.raises(RuntimeError, match=r"(?s)'ours' failed.*out of memory"):
+    with pytest.raises(RuntimeError, match=r"(?s)'ours' ended with 1:.*out of memory"):
         bench._in_a_process({"variant": "ours"})

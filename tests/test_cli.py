@@ -41,7 +41,7 @@ def test_help_names_the_commands_and_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    for command in ("book", "phantom", "data", "crop"):
+    for command in ("book", "phantom", "data", "crop", "approaches", "cv", "tables", "bench"):
         assert command in done.stdout
 
 
@@ -69,6 +69,10 @@ def test_version(monkeypatch, capsys):
         (["data", "get", "no-such"], "no-such"),
         (["data", "check", "no-such"], "no-such"),
         (["crop", "no-such", "-o", "x"], "no-such"),
+        (["cv", "no-such", "--approach", "resnet50", "-o", "x"], "sdnet: no-such: no such file or folder"),
+        (["cv", "phantom", "-o", "x"], "Missing option '--approach'"),
+        (["tables", "no-such"], "no-such"),
+        (["bench", "no-such"], "sdnet: unknown bench 'no-such': choose fucitnet"),
     ],
 )
 def test_bad_input_is_told_in_a_line_and_ends_with_2(monkeypatch, capsys, tmp_path, arguments, complaint):

@@ -10,6 +10,7 @@ from sdnet_lib.cohort import (
     check_cohort,
     fingerprint,
     read_cohort,
+    same_pictures,
     splits,
     write_cohort,
 )
@@ -229,6 +230,15 @@ def test_the_fingerprint_follows_what_matters(folder):
     assert fingerprint(cohort.assign(label="P")) != before
     write_gray(folder / "images" / "a.png", np.eye(8))
     assert fingerprint(cohort) != before
+
+
+def test_patients_who_share_a_picture_count_as_one(folder):
+    """A picture filed under two patients, and a third who shares another picture with the second."""
+    cohort = read_cohort(folder)
+    assert len(set(same_pictures(cohort))) == 4
+    other = cohort.iloc[[0, 1]].assign(image_id=["e", "f"], patient_id=["p9", "p9"])
+    joined = same_pictures(pd.concat([cohort, other], ignore_index=True))
+    assert len({joined[k] for k in (0, 1, 4, 5)}) == 1 and len(set(joined)) == 3
 
 
 def covidgr_tree(folder, negatives=5, levels=("NORMAL-PCR+", "MILD", "MODERATE", "SEVERE"), suffix=".jpg"):

@@ -14,7 +14,7 @@ import pytest
 import torch
 from filelock import FileLock
 
-from sdnet_lib import approaches, crossval, images, study
+from sdnet_lib import approaches, cli, crossval, images, study
 from sdnet_lib.cohort import check_cohort, read_cohort
 from sdnet_lib.errors import InputError
 from sdnet_lib.profiles import PROFILES, Profile
@@ -324,6 +324,9 @@ def test_two_at_once_share_the_work(csv, uninterrupted, tmp_path):
         (["--test-on", "phantm"], "phantm"),
     ],
 )
-def test_bad_options_are_one_line(csv, tmp_path, options, message):
-    done = subprocess.run(cv(csv, tmp_path / "runs", *options), capture_output=True, text=True)
-    assert done.returncode == 2 and message in done.stderr and len(done.stderr.splitlines()) == 1
+def test_bad_options_are_one_line(csv, tmp_path, options, message, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", cv(csv, tmp_path / "runs", *options)[2:])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    said = capsys.readouterr().err
+    assert stop.value.code == 2 and message in said and len(said.splitlines()) == 1

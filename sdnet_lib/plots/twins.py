@@ -10,7 +10,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from sdnet_lib.fucitnet_loss import PERCEPTUAL
 from sdnet_lib.plots.style import CLASS_COLOURS, COLOURS, CYCLE, MARKERS, WIDTH, canvas, style
 
 DIFFERENCE = "PuOr"  # told apart by readers with any kind of colour vision
@@ -18,27 +17,32 @@ PARTS = ("x", "x+", "x-", "x+ less x", "x- less x")
 
 
 @style()
-def loss_terms(history: pd.DataFrame, weight: float) -> Figure:
-    """Show the three terms of equation 1 as they count in the loss, epoch by epoch and for each generator.
+def loss_terms(
+    history: pd.DataFrame, *, perceptual: float, cross_entropy: float, time: str = "epoch"
+) -> Figure:
+    """Show the three terms of equation 1 as they count in the loss, as time passes, for each generator.
 
     Parameters
     ----------
     history : DataFrame
-        Of `fucitnet.fit`.
-    weight : float
-        The lambda of that run.
+        Of `fucitnet.fit`, or one with the same columns and a row a step.
+    perceptual, cross_entropy : float
+        What these terms were multiplied with; the latter is the paper's lambda.
+    time : str
+        The column that counts epochs or steps.
     """
     terms = (
         ("mse", 1, "mean square"),
-        ("perceptual", PERCEPTUAL, f"{PERCEPTUAL} × perceptual"),
-        ("cross_entropy", weight, f"{weight:g} × cross-entropy"),
+        ("perceptual", perceptual, f"{perceptual:g} × perceptual"),
+        ("cross_entropy", cross_entropy, f"{cross_entropy:g} × cross-entropy"),
     )
     figure, axes = canvas(1, len(terms), height=2.7, sharex=True)
     for axis, (term, factor, title) in zip(axes[0], terms, strict=True):
         for marker, label in zip(MARKERS, CLASS_COLOURS, strict=False):
             look = {"color": CLASS_COLOURS[label], "marker": marker, "label": f"generator of {label}"}
-            axis.plot(history["epoch"], factor * history[f"{term}_{label}"], **look)
-        axis.set(title=title, xlabel="epoch", ylim=(0, None))
+            axis.plot(history[time], factor * history[f"{term}_{label}"], markersize=4, **look)
+        axis.set(title=title, xlabel=time)
+        axis.set_ylim(bottom=min(0, *axis.get_ylim()))
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(axis="y")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=2, fontsize=9)
@@ -113,7 +117,7 @@ def twin_rows(images: np.ndarray, twins: np.ndarray, titles: Sequence[str]) -> F
 def twin_answers(
     theta: np.ndarray, psi: np.ndarray, classes: Sequence[str], titles: Sequence[str], *, cols: int = 4
 ) -> Figure:
-    """Show what the network says of both twins of a few images: four values each, the largest in black frames.
+    """Show what the network says of both twins of a few images, the largest of all values in a black frame.
 
     Parameters
     ----------
@@ -137,7 +141,7 @@ def twin_answers(
             bars = axis.bar(places + shift, values, 0.38, hatch=hatch, linewidth=1.5)
             for bar, name, edge in zip(bars, classes, edges, strict=True):
                 bar.set(facecolor=CLASS_COLOURS[name[0]], edgecolor=edge)
-        axis.set(xticks=places, xticklabels=classes, ylim=(0, 1.02))
+        axis.set(xticks=places, xticklabels=classes, ylim=(0, 1.02), axisbelow=True)
         axis.set_title(title, fontsize=9)
         axis.grid(axis="y")
     for axis in axes.flat[len(titles) :]:
