@@ -20,7 +20,7 @@ from sdnet_lib.profiles import cache_dir
 
 PACKED = Path(__file__).parent / "results" / "runs"
 # What two cores can do: the paper's networks see 224 pixels, and its generators train for up to 50 epochs.
-SIZES = {"folds": 5, "side": 64, "generator_epochs": 1}
+SIZES = {"folds": 5, "generator_epochs": 1}
 MAIN, OURS = ("resnet50", "resnet50-crop"), ("fucitnet", "covid-sdnet")
 RIVALS = (
     "darkcovidnet",
@@ -33,23 +33,28 @@ RIVALS = (
 
 
 class Plan(NamedTuple):
-    """A study: its cohort, the cohorts its networks are carried to, and how often each approach runs."""
+    """A study: its cohort, where its networks are carried to, how often each approach runs, and on what side."""
 
     cohort: str
     elsewhere: tuple[str, ...]
     repeats: dict[str, int]
     without_pcr: bool = False
+    side: int = 64
 
 
 STUDIES = {
-    "shenzhen": Plan(
-        "shenzhen", ("montgomery",), dict.fromkeys(MAIN, 5) | dict.fromkeys((*OURS, *RIVALS), 1)
+    "shenzhen": Plan("shenzhen", ("montgomery",), dict.fromkeys(MAIN, 5)),
+    "shenzhen-32px": Plan(
+        "shenzhen",
+        ("montgomery",),
+        dict.fromkeys((*MAIN, *OURS, *RIVALS, *MORE_RIVALS), 1),
+        side=32,
     ),
-    "covidx-mini": Plan("covidx-mini", ("actualmed",), dict.fromkeys((*MAIN, *RIVALS[:1]), 1)),
+    "covidx-mini": Plan("covidx-mini", ("actualmed",), dict.fromkeys(MAIN, 1)),
+    "nih-pneumonia": Plan("nih-pneumonia", (), dict.fromkeys(MAIN, 1)),
     "phantom": Plan("phantom", (), dict.fromkeys((*MAIN, *OURS, *RIVALS), 1)),
     "phantom-biased": Plan("phantom-biased", ("phantom",), dict.fromkeys((*MAIN, *RIVALS), 1)),
     "phantom-no-pcr": Plan("phantom", (), dict.fromkeys((*MAIN, *RIVALS), 1), without_pcr=True),
-    "nih-pneumonia": Plan("nih-pneumonia", (), dict.fromkeys((*MAIN, *RIVALS[:1]), 1)),
 }
 
 
@@ -92,7 +97,7 @@ def run(name: str, data: Path, jobs: int) -> None:
         asked = crossval.study_of(
             plan.cohort,
             folder(name),
-            changes={"repeats": repeats} | SIZES,
+            changes={"repeats": repeats, "side": plan.side} | SIZES,
             without_pcr=plan.without_pcr,
             elsewhere=plan.elsewhere,
             data=data,
@@ -112,13 +117,13 @@ def pack(name: str, out: Path = PACKED) -> None:
         numbers = table.select_dtypes("float").columns
         study.write_parquet(out / f"{stem}.parquet", table.astype(dict.fromkeys(numbers, "float32")))
     origins = [study.read_json(file) for file in sorted(place.glob("*/r*f*.json"))]
-    study.write_text(out / f"{name}.json", json.dumps(condense(origins, STUDIES[name]), indent=1) + "\n")
+    study.write_text(out / f"{name}.json", json.dumps(condense(origins, name), indent=1) + "\n")
 
 
-def condense(origins: Sequence[dict], plan: Plan) -> dict:
+def condense(origins: Sequence[dict], name: str) -> dict:
     """Put the provenance of many runs into one: what they share once, and a line a run."""
     shared = ("cohort", "device", "threads", "versions", "seed")
-    result = {"command": f"python -m sdnet_lib.real_runs --data DIR {plan.cohort}"}
+    result = {"command": f"python -m sdnet_lib.real_runs --data DIR {name}"}
     result |= {key: origins[0][key] for key in shared}
     result["profile"] = {k: v for k, v in origins[0]["profile"].items() if k != "repeats"}
     result["code"] = sorted({origin["code"]["hash"] for origin in origins})
