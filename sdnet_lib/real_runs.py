@@ -22,18 +22,12 @@ PACKED = Path(__file__).parent / "results" / "runs"
 # What two cores can do: the paper's networks see 224 pixels, and its generators train for up to 50 epochs.
 SIZES = {"folds": 5, "generator_epochs": 1}
 MAIN, OURS = ("resnet50", "resnet50-crop"), ("fucitnet", "covid-sdnet")
-RIVALS = (
-    "darkcovidnet",
-    "covidnet-c",
-    "covid-caps",
-    "mobilenet",
-    "deepcovidexplainer",
-    "bayesian-resnet50v2",
-)
+RIVALS = ("darkcovidnet", "covidnet-c", "covid-caps")
+MORE_RIVALS = ("mobilenet", "deepcovidexplainer", "bayesian-resnet50v2")
 
 
 class Plan(NamedTuple):
-    """A study: its cohort, where its networks are carried to, how often each approach runs, and on what side."""
+    """A study: its cohort, where its networks are carried to, how often each approach runs, image side."""
 
     cohort: str
     elsewhere: tuple[str, ...]

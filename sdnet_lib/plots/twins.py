@@ -64,7 +64,7 @@ def training_runs(histories: Mapping[str, pd.DataFrame], columns: Mapping[str, s
     for axis, (column, title) in zip(axes[0], columns.items(), strict=True):
         for number, (name, history) in enumerate(histories.items()):
             look = {"color": CYCLE[number % len(CYCLE)], "marker": MARKERS[number % len(MARKERS)]}
-            axis.plot(history["epoch"], history[column], label=name, **look)
+            axis.plot(history["epoch"], history[column], label=name, clip_on=False, **look)
         axis.set(title=title, xlabel="epoch")
         axis.set_ylim(bottom=min(0, *axis.get_ylim()))
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -107,7 +107,7 @@ def twin_rows(images: np.ndarray, twins: np.ndarray, titles: Sequence[str]) -> F
         axis.spines[:].set_visible(False)
     bar = figure.colorbar(shown, ax=axes, location="bottom", fraction=0.05, aspect=50)
     ticks = np.linspace(-most, most, 5)
-    bar.set_ticks(-ticks, labels=[f"{tick:+.2g}" for tick in ticks])
+    bar.set_ticks(-ticks, labels=[f"{tick:+.2g}" if tick else "0" for tick in ticks])
     bar.ax.invert_xaxis()
     bar.set_label("change of brightness (black 0, white 1)")
     return figure
