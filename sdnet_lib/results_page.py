@@ -80,6 +80,14 @@ ABOUT = {
         "much of this label, so read these rows against the border's, not against a coin. "
         "Tuberculosis is not COVID-19 either.",
     ),
+    "shenzhen-32px": About(
+        "Tuberculosis, one hospital, all approaches on tiny images",
+        "The same question put to all approaches once, on images so small that even the dear ones could "
+        "be trained. **What it means**: a comparison on equal terms, of what each learns from tiny "
+        "images in few epochs. **What it does not mean**: a ranking. Five runs of a cross-validation "
+        "can hardly tell two rows apart, and some of these networks were built for images many times "
+        "as wide.",
+    ),
     "nih-pneumonia": About(
         "Pneumonia, one archive",
         "Pneumonia against no finding inside ChestX-ray8, with as many of each view in both classes. "

@@ -82,12 +82,8 @@ def open_study(study: Study) -> Study:
     with FileLock(study.folder / ".study.lock"):
         if file.exists():
             found = read_json(file)
-            for key, value in wanted.items():
-                if found.get(key) != value:
-                    raise InputError(
-                        f"{study.folder} holds another study, name another folder: "
-                        f"{key} {found.get(key)} there, {value} asked for"
-                    )
+            if differs := _differences(_flat(found), _flat(wanted)):
+                raise InputError(f"{study.folder} holds another study, name another folder: {differs}")
         else:
             write_text(file, json.dumps(wanted, indent=1) + "\n")
     return study
@@ -103,6 +99,17 @@ def _identity(study: Study) -> dict:
         "profile": json.loads(json.dumps(profile)),
         "elsewhere": {name: fingerprint(cohort) for name, cohort in sorted(study.elsewhere.items())},
     }
+
+
+def _flat(identity: dict) -> dict:
+    """Return an identity with the sizes of its profile beside the rest."""
+    return {**identity, **identity.get("profile", {}), "profile": None}
+
+
+def _differences(there: dict, asked: dict) -> str:
+    """Say in what two flat identities differ; nothing if they agree."""
+    keys = [key for key in {**there, **asked} if there.get(key) != asked.get(key)]
+    return "; ".join(f"{key} {there.get(key)} there, {asked.get(key)} asked for" for key in keys)
 
 
 def plan(study: Study, approaches: Sequence[str]) -> pd.DataFrame:

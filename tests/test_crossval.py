@@ -159,7 +159,7 @@ def test_a_folder_holds_one_study(cohort, fake, tmp_path):
     for other, what in (
         (study.Study(tmp_path, cohort.iloc[:-1], TINY), "cohort"),
         (study.Study(tmp_path, cohort, TINY, seed=1), "seed 0 there, 1 asked for"),
-        (study.Study(tmp_path, cohort, one(2, side=48)), "profile"),
+        (study.Study(tmp_path, cohort, one(2, side=48)), "side 32 there, 48 asked for"),
         (study.Study(tmp_path, cohort, TINY, elsewhere={"other": cohort}), "elsewhere"),
     ):
         with pytest.raises(InputError, match=f"another study.*{what}"):
