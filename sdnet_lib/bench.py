@@ -156,6 +156,9 @@ def _setting(way: str, device: torch.device) -> tuple[fucitnet_train.Networks, n
     networks = fucitnet_train.start("resnet18", "none", way)
     vgg = torchvision.models.vgg
     features = vgg.make_layers(vgg.cfgs["D"]).requires_grad_(False).eval()
+    for layer in features:
+        if isinstance(layer, nn.Conv2d):  # else nothing that is left after 13 layers would show in the losses
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
     for network in (*networks, features):
         network.to(device)
     return networks, features
