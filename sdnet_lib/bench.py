@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -289,9 +290,16 @@ def _measure(variant: str, batch: int, side: int, steps: int, threads: int) -> d
 
 
 def _resident() -> int:
-    """Return the most memory that this process has held, in bytes."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    """Return the most memory that this process has held, in bytes.
+
+    Linux tells `resource.getrusage` the highest of what the parent and this process have held, because a
+    process begins as a copy of its parent.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # macOS counts in bytes
 
 
 if __name__ == "__main__":

@@ -319,6 +319,19 @@ def test_images_outside_both_parts_do_not_matter_and_seeds_do(data):
     assert same(first, fit(other, one)) and not same(first, fit(data, one, seed=1))
 
 
+def test_generators_learn_from_a_classifier_whose_statistics_stand_still(data, monkeypatch):
+    modes = []
+
+    def watched(twins, images, targets, classifier, *rest):
+        modes.append({module.training for module in classifier.modules()})
+        return losses(twins, images, targets, classifier, *rest)
+
+    monkeypatch.setattr(fucitnet_train, "losses", watched)
+    fitted = fit(data)
+    assert modes == [{False}] * 4  # two epochs of two batches
+    assert fitted.classifier[1].bn1.num_batches_tracked == 2 * fitted.origin["best_epoch"]
+
+
 def test_training_stops_when_validation_no_longer_improves_and_keeps_the_best(data, monkeypatch):
     monkeypatch.setattr(fucitnet_train, "GENERATOR_RATE", 0.0)
     monkeypatch.setattr(fucitnet_train, "CLASSIFIER_RATE", 0.5)  # ever worse
