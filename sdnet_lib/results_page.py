@@ -98,10 +98,10 @@ ABOUT = {
     "covidx-mini": About(
         "COVID-19, mixed sources",
         "A mixture as the early papers used: COVID-19 cut out of articles, negatives from an American "
-        "archive; carried to Actualmed. **What it means**: every approach looks brilliant, because "
-        "the source gives the label away. Chapter 1 gets as far without a lung in the picture. **What "
-        "it does not mean**: that anything here detects COVID-19. This section is a warning, not a "
-        "result.",
+        "archive; carried to Actualmed. **What it means**: the rows look good at home, because the "
+        "source gives the label away, and fall elsewhere. Chapter 1 gets far on this mixture without a "
+        "lung in the picture. **What it does not mean**: that anything here detects COVID-19. This "
+        "section is a warning, not a result.",
     ),
 }
 
@@ -206,8 +206,11 @@ def _place(approach: str) -> int:
 
 
 def _weights(said: dict) -> list[str]:
-    """Return what a run's provenance says about its weights, at any depth."""
-    found = [said["weights"]] if isinstance(said.get("weights"), str) else []
+    """Return what a run's provenance says about its weights, at any depth.
+
+    The generators' says it of the classifier and of the perceptual network that they were trained with.
+    """
+    found = [said[key] for key in ("weights", "classifier", "perceptual") if isinstance(said.get(key), str)]
     return found + [text for part in said.values() if isinstance(part, dict) for text in _weights(part)]
 
 
