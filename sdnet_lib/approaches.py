@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
 
-from sdnet_lib import classifier, fucitnet
+from sdnet_lib import classifier, fucitnet, fusion, readers
 from sdnet_lib.errors import InputError
 from sdnet_lib.profiles import Profile
 from sdnet_lib.recipe import Recipe
 from sdnet_lib.rivals import bayesian, covidcaps, covidnet, darkcovidnet, mobilenet
 from sdnet_lib.rivals import deepcovidexplainer as explainer
 from sdnet_lib.training import (
-    Predictor,
     Task,
     fit_bayesian,
     fit_cnn,
@@ -43,9 +42,9 @@ class Approach(NamedTuple):
     crops : bool
         Whether it sees crops of the lungs or whole images.
     fit : callable
-        From a `Task` to a `Predictor` and what its provenance should say.
+        From a `Task` to a trained `Reader` and what its provenance should say.
     build : callable
-        From a `Profile` to its networks, for counting parameters.
+        From a `Profile` to an untrained reader of the same kind, to be filled or counted.
     source, reported : str
         Where it comes from, and what Table 2 or 4 of the paper reports for it.
     read : callable
@@ -55,36 +54,55 @@ class Approach(NamedTuple):
     name: str
     side: int
     crops: bool
-    fit: Callable[[Task], tuple[Predictor, dict]]
-    build: Callable[[Profile], list[nn.Module]]
+    fit: Callable[[Task], tuple[readers.Reader, dict]]
+    build: Callable[[Profile], readers.Reader]
     source: str
     reported: str = ""
     read: Callable[[pd.DataFrame, int], np.ndarray] = classifier.read_pixels
 
 
-def _cnn(profile: Profile) -> list[nn.Module]:
-    return [classifier.network(profile.backbone, "none", 2, 64)[0]]
+def _cnn(profile: Profile) -> readers.Reader:
+    return readers.Single(*classifier.network(profile.backbone, "none", 2, 64))
 
 
-def _sdnet(profile: Profile) -> list[nn.Module]:
-    return [*fucitnet.networks(profile), classifier.network(profile.backbone, "none", 4, 64)[0]]
+def _fucitnet(profile: Profile) -> readers.Reader:
+    minus, plus, network = fucitnet.networks(profile)
+    return readers.Fucitnet(plus, minus, network)
+
+
+def _sdnet(profile: Profile) -> readers.Reader:
+    minus, plus, _ = fucitnet.networks(profile)
+    return readers.Sdnet(plus, minus, *classifier.network(profile.backbone, "none", len(fusion.CLASSES), 64))
+
+
+def _ensemble(profile: Profile) -> readers.Reader:
+    members = [readers.Single(build(2, profile.side)) for build, _ in explainer.MEMBERS.values()]
+    return readers.Single(readers.Mean(members))
 
 
 def _rival(name: str, module: object, source: str, reported: str, **options: object) -> Approach:
     """Return an approach that is one network, trained by its module's recipe."""
     build = partial(module.network, 2)
     fit = options.pop("fit", partial(fit_rival, build, module.RECIPE))
-    return Approach(name, module.SIDE, True, fit, lambda _: [build(module.SIDE)], source, reported, **options)
+    reader, activation = getattr(module, "Reader", readers.Single), module.RECIPE.loss().activation
+
+    def empty(profile: Profile) -> readers.Reader:
+        return reader(build(profile.side), activation=activation)
+
+    return Approach(name, module.SIDE, True, fit, empty, source, reported, **options)
 
 
 def _covidnet(name: str, variant: str, recipe: Recipe = covidnet.RECIPE, reported: str = "") -> Approach:
-    side = covidnet.SIDES[variant]
+    def empty(profile: Profile) -> readers.Reader:
+        network = covidnet.network(variant, len(covidnet.CLASSES), profile.side)
+        return readers.Single(network, **covidnet.ANSWERS)
+
     return Approach(
         name,
-        side,
+        covidnet.SIDES[variant],
         True,
         partial(fit_covidnet, variant, recipe),
-        lambda _: [covidnet.network(variant, 3, side)],
+        empty,
         f"Wang et al. 2020; budget-matched to {covidnet.VARIANTS[variant].release}",
         reported,
         covidnet.read_pixels,
@@ -108,7 +126,7 @@ APPROACHES = {
             224,
             True,
             fit_fucitnet,
-            fucitnet.networks,
+            _fucitnet,
             "Rey-Area et al. 2020",
             "Table 5: accuracy 74.35",
         ),
@@ -143,7 +161,7 @@ APPROACHES = {
             explainer.SIDE,
             True,
             fit_ensemble,
-            lambda _: [build(2, explainer.SIDE) for build, _ in explainer.MEMBERS.values()],
+            _ensemble,
             "Karim et al. 2020",
             "Table 2: sensitivity 93, accuracy 96.77",
         ),
@@ -172,9 +190,13 @@ def find(name: str) -> Approach:
 
 
 def parameters(approach: Approach, profile: Profile) -> int:
-    """Count the numbers that an approach learns, batch normalisation's running statistics not counted."""
+    """Count the learned numbers that an approach predicts with, at its own side.
+
+    Batch normalisation's running statistics are not counted.
+    """
     with torch.device("meta"):
-        return sum(p.numel() for network in approach.build(profile) for p in network.parameters())
+        reader = approach.build(replace(profile, side=approach.side))
+    return sum(p.numel() for p in reader.parameters())
 
 
 def describe(profile: Profile) -> str:

@@ -32,6 +32,8 @@ from sdnet_lib.study import (
     THREADS,
     Run,
     Study,
+    is_done,
+    model_file,
     name_of,
     open_study,
     plan,
@@ -57,6 +59,7 @@ def study_of(
     without_pcr: bool = False,
     elsewhere: Sequence[str] = (),
     data: Path | None = None,
+    keep_models: bool = False,
 ) -> Study:
     """Put a study together from what the command line says.
 
@@ -77,6 +80,8 @@ def study_of(
         of the study itself are left out.
     data : Path, optional
         The folder that holds the public data sets.
+    keep_models : bool
+        Whether each run leaves its model too.
     """
     given = {name: value for name, value in (changes or {}).items() if value is not None}
     sizes = dataclasses.replace(get_profile(profile), **given)
@@ -89,7 +94,7 @@ def study_of(
         if strangers.empty:
             raise InputError(f"--test-on {name}: all its patients are in {cohort} too")
         others[Path(name).name] = without_normal_pcr(strangers) if without_pcr else strangers
-    return Study(Path(folder), table, sizes, seed, others, data)
+    return Study(Path(folder), table, sizes, seed, others, data, keep_models)
 
 
 def default_jobs() -> int:
@@ -176,7 +181,7 @@ def do_run(study: Study, run: Run) -> None:
     profile = dataclasses.replace(study.profile, side=side_of(approach, study.profile))
     part = parts(study)[run.repeat, run.fold]
     seen = np.concatenate([part.train, part.valid])
-    pixels = _pixels(study.cohort, approach, profile.side)
+    pixels = pixels_of(study.cohort, approach, profile.side)
     task = Task(
         cohort=study.cohort.iloc[seen].reset_index(drop=True),
         pixels=pixels[seen],
@@ -187,16 +192,28 @@ def do_run(study: Study, run: Run) -> None:
         shared=study.folder / ".shared" / f"r{run.repeat}f{run.fold}",
         data=study.data,
     )
-    with _one_thread(), no_random(task.seed):
-        predict, said = approach.fit(task)
+    with one_thread(), no_random(task.seed):
+        reader, said = approach.fit(task)
         for name, cohort in study.elsewhere.items():
-            told = predict(_pixels(cohort, approach, profile.side))
+            told = reader.predict(pixels_of(cohort, approach, profile.side))
             write_parquet(prediction_file(study.folder / f"on-{name}", run), _table(run, cohort, told))
-        told = predict(pixels[part.test])
+        told = reader.predict(pixels[part.test])
+    if study.keep_models:
+        _keep(study, run, task, reader, said)
     origin = provenance(study, run, profile, said, time.monotonic() - start)
     write_text(provenance_file(study.folder, run), json.dumps(origin, indent=1) + "\n")
     tested = study.cohort.iloc[part.test].reset_index(drop=True)
     write_parquet(prediction_file(study.folder, run), _table(run, tested, told))
+
+
+def _keep(study: Study, run: Run, task: object, reader: object, said: dict) -> None:
+    """Write a run's model, whose card says what it learned from."""
+    from sdnet_lib import export, model_files
+    from sdnet_lib.approaches import find
+
+    learned = study._replace(cohort=task.cohort)
+    card = export.describe(learned, find(run.approach), task) | {"training": said, "run": run._asdict()}
+    model_files.write(model_files.Model(reader, card), model_file(study.folder, run))
 
 
 def parts(study: Study) -> dict[tuple[int, int], Split]:
@@ -217,7 +234,7 @@ def side_of(approach: object, profile: Profile) -> int:
     return approach.side if own else profile.side
 
 
-def _pixels(cohort: pd.DataFrame, approach: object, side: int) -> np.ndarray:
+def pixels_of(cohort: pd.DataFrame, approach: object, side: int) -> np.ndarray:
     """Return the images as an approach sees them, read once a process."""
     key = (approach.read, approach.crops, side, tuple(cohort["file"]))
     if key not in _read:
@@ -226,7 +243,8 @@ def _pixels(cohort: pd.DataFrame, approach: object, side: int) -> np.ndarray:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
+    """Compute as a run does, with one thread, whose numbers do not depend on what runs beside it."""
     import torch
 
     before = torch.get_num_threads()
@@ -247,7 +265,7 @@ def _work(study: Study, runs: Sequence[Run]) -> Iterator[tuple[Run, str]]:
         for run in todo:
             try:
                 with _in_hand(study, run):
-                    if not prediction_file(study.folder, run).exists():
+                    if not is_done(study, run):
                         bar.set_description(name_of(run))
                         do_run(study, run)
                 bar.update()
@@ -281,9 +299,9 @@ def _in_processes(study: Study, runs: Sequence[Run], jobs: int) -> dict[Run, str
             worker.start()
         with tqdm(total=len(runs), unit="run", disable=None, delay=2) as bar:
             while any(worker.is_alive() for worker in workers):
-                bar.update(sum(prediction_file(study.folder, run).exists() for run in runs) - bar.n)
+                bar.update(sum(is_done(study, run) for run in runs) - bar.n)
                 time.sleep(PATIENCE)
-            bar.update(sum(prediction_file(study.folder, run).exists() for run in runs) - bar.n)
+            bar.update(sum(is_done(study, run) for run in runs) - bar.n)
         failed = {}
         while True:
             try:

@@ -22,12 +22,15 @@ COLOURS = 3
 
 
 class Normalise(nn.Module):
-    """Bring images (n, 3, height, width) in [0, 1] to the mean and spread that a pretrained network knows."""
+    """Bring images (n, 1 or 3, height, width) in [0, 1] to the mean and spread that a network knows.
 
-    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+    Both are part of the state dict if `stored`.
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float], *, stored: bool = False) -> None:
         super().__init__()
         for name, values in (("mean", mean), ("std", std)):
-            self.register_buffer(name, torch.tensor(values).view(1, -1, 1, 1), persistent=False)
+            self.register_buffer(name, torch.tensor(values).view(1, -1, 1, 1), persistent=stored)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the images less the mean, divided by the standard deviation."""

@@ -48,6 +48,8 @@ class Study(NamedTuple):
         Other cohorts that each run's network is tested on too, whole, by name.
     data : Path or None
         The folder that holds the public data sets, for approaches that start from weights that lie there.
+    keep_models : bool
+        Whether each run leaves its model too, beside its predictions.
     """
 
     folder: Path
@@ -56,6 +58,7 @@ class Study(NamedTuple):
     seed: int = 0
     elsewhere: dict[str, pd.DataFrame] = {}
     data: Path | None = None
+    keep_models: bool = False
 
 
 class Run(NamedTuple):
@@ -129,7 +132,7 @@ def plan(study: Study, approaches: Sequence[str]) -> pd.DataFrame:
         for repeat in range(study.profile.repeats):
             for fold in range(study.profile.folds):
                 run = Run(name, repeat, fold)
-                done = prediction_file(study.folder, run).exists()
+                done = is_done(study, run)
                 seconds = read_json(provenance_file(study.folder, run)).get("seconds") if done else np.nan
                 rows.append({**run._asdict(), "done": done, "seconds": seconds})
     table = pd.DataFrame(rows)
@@ -192,6 +195,17 @@ def provenance_file(folder: Path, run: Run) -> Path:
     return prediction_file(folder, run).with_suffix(".json")
 
 
+def model_file(folder: Path, run: Run) -> Path:
+    """Return where a run's model is, if the study keeps models."""
+    return prediction_file(folder, run).with_suffix(".safetensors")
+
+
+def is_done(study: Study, run: Run) -> bool:
+    """Say whether all that a run should leave is there; its predictions are written last."""
+    kept = not study.keep_models or model_file(study.folder, run).exists()
+    return kept and prediction_file(study.folder, run).exists()
+
+
 def name_of(run: Run) -> str:
     """Return a run's name for people: approach, repeat and fold."""
     return f"{run.approach} r{run.repeat}f{run.fold}"
@@ -211,6 +225,12 @@ def write_text(file: Path, text: str) -> None:
     """Write a text file, atomically."""
     with _part(file) as part:
         part.write_text(text)
+
+
+def write_bytes(file: Path, content: bytes) -> None:
+    """Write a file, atomically."""
+    with _part(file) as part:
+        part.write_bytes(content)
 
 
 def write_parquet(file: Path, table: pd.DataFrame) -> None:

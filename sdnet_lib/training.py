@@ -1,4 +1,4 @@
-"""How each approach learns from a task: the paper's own systems and the rivals, to predictors of one kind.
+"""How each approach learns from a task: the paper's own systems and the rivals, to readers of one kind.
 
 A `Task` holds the training and the validation part and nothing else, so what is tested cannot leak into what
 was learned.
@@ -17,15 +17,12 @@ from fastai.torch_core import no_random
 from filelock import FileLock
 from torch import nn
 
-from sdnet_lib import backbones, classifier, fucitnet, fusion
+from sdnet_lib import backbones, classifier, fucitnet, fusion, readers
 from sdnet_lib.errors import InputError
 from sdnet_lib.profiles import Profile
 from sdnet_lib.recipe import Recipe
 from sdnet_lib.rivals import bayesian, covidcaps, covidcaps_weights, covidnet
 from sdnet_lib.rivals import deepcovidexplainer as explainer
-
-# From images, (n, side, side) uint8, to the columns of a prediction table: prob_N, prob_P and perhaps more.
-Predictor = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 
 class Task(NamedTuple):
@@ -59,7 +56,7 @@ class Task(NamedTuple):
     data: Path | None
 
 
-def fit_cnn(task: Task) -> tuple[Predictor, dict]:
+def fit_cnn(task: Task) -> tuple[readers.Reader, dict]:
     """Train the paper's CNN: a trunk, 512 units, two outputs (Section 4, step 3)."""
     weights = backbones.at_hand(task.profile.backbone)
     learner = classifier.learner(
@@ -73,74 +70,51 @@ def fit_cnn(task: Task) -> tuple[Predictor, dict]:
     )
     history = classifier.fit(learner, task.profile)
     said = {"backbone": task.profile.backbone, "weights": weights} | _summary(history)
-    return partial(_two_classes, learner), said
+    return readers.Single.of(learner), said
 
 
-def fit_rival(build: Callable[[int], nn.Module], recipe: Recipe, task: Task) -> tuple[Predictor, dict]:
+def fit_rival(build: Callable[[int], nn.Module], recipe: Recipe, task: Task) -> tuple[readers.Reader, dict]:
     """Train a rival's network by its own recipe."""
     learner, said = _train(build, recipe, ("N", "P"), task)
-    return partial(_two_classes, learner), said
+    return readers.Single.of(learner), said
 
 
-def fit_covidnet(variant: str, recipe: Recipe, task: Task) -> tuple[Predictor, dict]:
+def fit_covidnet(variant: str, recipe: Recipe, task: Task) -> tuple[readers.Reader, dict]:
     """Train a budget-matched COVID-Net; it keeps an output for pneumonia, which a two-class cohort lacks."""
-    build = partial(covidnet.network, variant, 3)
+    build = partial(covidnet.network, variant, len(covidnet.CLASSES))
     learner, said = _train(build, recipe, covidnet.CLASSES, task)
-
-    def predict(pixels: np.ndarray) -> dict[str, np.ndarray]:
-        return covidnet.two_classes(classifier.predict(learner, None, pixels=pixels))
-
-    return predict, said
+    return readers.Single.of(learner, **covidnet.ANSWERS), said
 
 
-def fit_ensemble(task: Task) -> tuple[Predictor, dict]:
+def fit_ensemble(task: Task) -> tuple[readers.Reader, dict]:
     """Train both networks of DeepCOVIDExplainer and average their softmax outputs."""
     trained = {
         name: fit_rival(partial(build, 2), recipe, task)
         for name, (build, recipe) in explainer.MEMBERS.items()
     }
-
-    def predict(pixels: np.ndarray) -> dict[str, np.ndarray]:
-        told = [one(pixels) for one, _ in trained.values()]
-        return {column: np.mean([answer[column] for answer in told], 0) for column in ("prob_N", "prob_P")}
-
-    return predict, {name: said for name, (_, said) in trained.items()}
+    members = [reader for reader, _ in trained.values()]
+    return readers.Single(readers.Mean(members)), {name: said for name, (_, said) in trained.items()}
 
 
-def fit_bayesian(task: Task) -> tuple[Predictor, dict]:
+def fit_bayesian(task: Task) -> tuple[readers.Reader, dict]:
     """Train the Bayesian ResNet50V2; its prediction is the mean of many passes with dropout left on."""
     learner, said = _train(partial(bayesian.network, 2), bayesian.RECIPE, ("N", "P"), task)
-
-    def predict(pixels: np.ndarray) -> dict[str, np.ndarray]:
-        found = bayesian.predict(learner, pixels, seed=task.seed)
-        return {
-            "prob_N": found.probabilities[:, 0],
-            "prob_P": found.probabilities[:, 1],
-            "entropy": found.entropy,
-        }
-
-    return predict, said
+    return bayesian.Reader.of(learner, seed=task.seed), said
 
 
-def fit_fucitnet(task: Task) -> tuple[Predictor, dict]:
+def fit_fucitnet(task: Task) -> tuple[readers.Reader, dict]:
     """Train FuCiTNet alone: generators and classifier together decide (Section 4, step 2)."""
-    transform = _generators(task)
-
-    def predict(pixels: np.ndarray) -> dict[str, np.ndarray]:
-        answers = fucitnet.classify(transform, pixels)
-        positive, negative = answers[:, fucitnet.POSITIVE].max(1), answers[:, fucitnet.NEGATIVE].max(1)
-        return {"prob_N": negative / (negative + positive), "prob_P": positive / (negative + positive)}
-
-    return predict, transform.origin
+    made = _generators(task)
+    return readers.Fucitnet(made.plus, made.minus, made.classifier), made.origin
 
 
-def fit_sdnet(task: Task) -> tuple[Predictor, dict]:
+def fit_sdnet(task: Task) -> tuple[readers.Reader, dict]:
     """Train COVID-SDNet: generators, then a four-class network on the twins, then fusion."""
-    transform = _generators(task)
+    made = _generators(task)
     weights = backbones.at_hand(task.profile.backbone)
     learner = fusion.learner(
         task.cohort,
-        fucitnet.transform(transform, task.pixels),
+        fucitnet.transform(made, task.pixels),
         task.train,
         task.valid,
         profile=task.profile,
@@ -148,15 +122,13 @@ def fit_sdnet(task: Task) -> tuple[Predictor, dict]:
         seed=task.seed,
     )
     history = classifier.fit(learner, task.profile)
-
-    def predict(pixels: np.ndarray) -> dict[str, np.ndarray]:
-        return fusion.columns(*fusion.predict(learner, fucitnet.transform(transform, pixels)))
-
+    normal = (values[:3] for values in learner.normal)  # of one twin
     said = {"backbone": task.profile.backbone, "weights": weights} | _summary(history)
-    return predict, said | {"generators": transform.origin}
+    reader = readers.Sdnet(made.plus, made.minus, learner.model.single, *normal)
+    return reader, said | {"generators": made.origin}
 
 
-def fit_published_caps(further: bool, task: Task) -> tuple[Predictor, dict]:
+def fit_published_caps(further: bool, task: Task) -> tuple[readers.Reader, dict]:
     """Take COVID-CAPS with its authors' weights, as it is or trained further (Table 4)."""
     file = None if task.data is None else task.data / "covidcaps" / covidcaps_weights.PUBLISHED
     if file is None or not file.is_file():
@@ -171,7 +143,7 @@ def fit_published_caps(further: bool, task: Task) -> tuple[Predictor, dict]:
         learner, said = _train(build, covidcaps.RECIPE, ("N", "P"), task)
     else:
         learner, said = _learner(build, covidcaps.RECIPE, ("N", "P"), task), {}
-    return partial(_two_classes, learner), said | {"weights": file.name}
+    return readers.Single.of(learner), said | {"weights": file.name}
 
 
 def _learner(build: Callable, recipe: Recipe, classes: tuple[str, ...], task: Task) -> classifier.Learner:
@@ -196,11 +168,6 @@ def _train(
     learner = _learner(build, recipe, classes, task)
     weights = learner.model.weights
     return learner, {"weights": weights} | _summary(classifier.fit(learner, task.profile))
-
-
-def _two_classes(learner: classifier.Learner, pixels: np.ndarray) -> dict[str, np.ndarray]:
-    probabilities = classifier.predict(learner, None, pixels=pixels)
-    return {"prob_N": probabilities[:, 0], "prob_P": probabilities[:, 1]}
 
 
 def _generators(task: Task) -> fucitnet.Transform:

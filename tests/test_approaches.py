@@ -3,8 +3,9 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
-from sdnet_lib import approaches, training
+from sdnet_lib import approaches, readers, training
 from sdnet_lib.errors import InputError
 from sdnet_lib.evaluation import tables
 from sdnet_lib.profiles import PROFILES, Profile
@@ -47,18 +48,18 @@ def test_an_unknown_name_is_answered_with_the_known_ones():
 
 @pytest.mark.parametrize("name", [name for name in SMALL if not name.startswith("covid-caps-")])
 def test_each_learns_from_a_task_and_predicts_two_probabilities(task, name):
-    predict, said = approaches.find(name).fit(task)
-    told = predict(task.pixels[:5])
+    reader, said = approaches.find(name).fit(task)
+    told = reader.predict(task.pixels[:5])
     assert np.allclose(told["prob_N"] + told["prob_P"], 1, atol=1e-5)
     assert all(len(column) == 5 for column in told.values()) and said
-    alone = predict(task.pixels[3:4])
+    alone = reader.predict(task.pixels[3:4])
     if name != "bayesian-resnet50v2":  # whose dropout is drawn for a batch as a whole
         assert np.allclose(alone["prob_P"], told["prob_P"][3], atol=1e-3)
 
 
 def test_the_twins_answers_stand_in_the_table(task):
-    predict, said = approaches.find("covid-sdnet").fit(task)
-    told = predict(task.pixels[:3])
+    reader, said = approaches.find("covid-sdnet").fit(task)
+    told = reader.predict(task.pixels[:3])
     assert {"plus_P+", "minus_N-"} <= set(told) and said["generators"]["lambda"] in TINY.lambdas
 
 
@@ -77,16 +78,27 @@ def test_published_weights_are_asked_for_by_name(task):
             approaches.find(name).fit(task)
 
 
+class Constant(torch.nn.Module):
+    """A network that always gives the same probabilities."""
+
+    def __init__(self, values: list[float]):
+        super().__init__()
+        self.register_buffer("outputs", torch.tensor(values).log())
+
+    def forward(self, x):
+        return self.outputs.expand(len(x), -1)
+
+
 def test_an_ensemble_is_the_mean_of_its_members(task, monkeypatch):
     told = iter([0.2, 0.6])
 
     def fit(build, recipe, task):
         value = next(told)
-        return lambda pixels: {"prob_N": np.array([1 - value]), "prob_P": np.array([value])}, {}
+        return readers.Single(Constant([1 - value, value])), {}
 
     monkeypatch.setattr(training, "fit_rival", fit)
-    predict, said = training.fit_ensemble(task)
-    assert predict(task.pixels[:1])["prob_P"] == pytest.approx(0.4) and len(said) == 2
+    reader, said = training.fit_ensemble(task)
+    assert reader.predict(task.pixels[:1])["prob_P"] == pytest.approx(0.4) and len(said) == 2
 
 
 def test_a_rival_trains_by_its_own_recipe(task):

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -69,7 +70,7 @@ class Fake:
             positive = pixels[:, : pixels.shape[1] // 2].mean((1, 2)) / 255
             return {"prob_N": 1 - positive, "prob_P": positive, "note": np.full(len(pixels), 7)}
 
-        return predict, {"rate": 0.5}
+        return SimpleNamespace(predict=predict), {"rate": 0.5}
 
 
 @pytest.fixture

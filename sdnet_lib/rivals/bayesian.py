@@ -8,17 +8,14 @@ of the last two layers, which is Monte Carlo dropout as it is usually meant (Gal
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 import torch
-from fastai.learner import Learner
 from fastai.optimizer import Adam
 from fastai.torch_core import no_random
 from torch import nn
-from torch.nn import functional as F
 
-from sdnet_lib import classifier
+from sdnet_lib import readers, uncertainty
 from sdnet_lib.backbones import at_hand, trunk
 from sdnet_lib.errors import InputError
 from sdnet_lib.recipe import Recipe
@@ -79,51 +76,38 @@ def network(classes: int = 2, side: int = SIDE, weights: str | None = None) -> B
     return BayesianResNet(classes, weights or at_hand(BACKBONE))
 
 
-class Prediction(NamedTuple):
-    """What many passes with dropout say about n images; entropies are in nats.
-
-    Attributes
-    ----------
-    probabilities : float array, (n, classes)
-        Mean of the softmax over the passes.
-    entropy : float array, (n,)
-        Entropy of that mean: all uncertainty, of the image and of the network.
-    information : float array, (n,)
-        Mutual information of class and network, `entropy` less the mean entropy of single passes: what more
-        training images could remove. Zero if all passes agree.
-    """
-
-    probabilities: np.ndarray
-    entropy: np.ndarray
-    information: np.ndarray
-
-
-def summarise(samples: np.ndarray) -> Prediction:
-    """Turn the softmax outputs of single passes into a prediction and its uncertainty.
+class Reader(readers.Single):
+    """The reader of this network: each prediction is the mean of many passes with dropout left on.
 
     Parameters
     ----------
-    samples : float array, (passes, n, classes)
+    seed : int
+        Draws the units that are dropped.
+    others
+        As in `readers.Single`.
     """
-    mean = samples.mean(0)
-    entropy = _entropy(mean)
-    return Prediction(mean, entropy, (entropy - _entropy(samples).mean(0)).clip(0))
+
+    def __init__(self, *parts: object, seed: int = 0, **options: object) -> None:
+        super().__init__(*parts, **options)
+        self.seed = seed
+
+    def predict(self, pixels: np.ndarray) -> readers.Columns:
+        """Return `prob_N`, `prob_P` and `entropy`, each (n,), for images, uint8 (n, side, side)."""
+        found = predict(self, pixels, seed=self.seed)
+        return readers.two_columns(found.probabilities) | {"entropy": found.entropy}
 
 
-def _entropy(probabilities: np.ndarray) -> np.ndarray:
-    logarithms = np.log(probabilities.clip(np.finfo(probabilities.dtype).tiny))
-    return -(probabilities * logarithms).sum(-1)
-
-
-def predict(learner: Learner, pixels: np.ndarray, *, passes: int = PASSES, seed: int = 0) -> Prediction:
+def predict(
+    reader: readers.Single, pixels: np.ndarray, *, passes: int = PASSES, seed: int = 0
+) -> uncertainty.Prediction:
     """Predict with dropout left on, many times.
 
     A pass draws one network and shows it all images, so an image's prediction does not depend on the others.
 
     Parameters
     ----------
-    learner : Learner
-        From `classifier.learner` with this module's network, after `classifier.fit`.
+    reader : readers.Single
+        Of this module's network.
     pixels : uint8 array, (n, side, side)
         Images.
     passes : int
@@ -138,22 +122,22 @@ def predict(learner: Learner, pixels: np.ndarray, *, passes: int = PASSES, seed:
     """
     if passes < 1:
         raise InputError(f"a prediction needs at least one pass, not {passes}")
-    body, head, features = learner.model.body, learner.model.head, []
+    body, head, features = reader.network.body, reader.network.head, []
     hook = body.register_forward_hook(lambda *call: features.append(call[-1].float()))
     try:
-        classifier.predict(learner, None, pixels=pixels)
+        reader.outputs(pixels)
     finally:
         hook.remove()
     with torch.inference_mode(), no_random(seed):
         seen = torch.cat(features)
         samples = torch.stack([_drawn(head, seen).softmax(1) for _ in range(passes)])
-    return summarise(samples.double().cpu().numpy())
+    return uncertainty.summarise(samples.double().cpu().numpy())
 
 
 def _drawn(head: nn.Sequential, x: torch.Tensor) -> torch.Tensor:
     """Run the head, (n, features) to (n, classes), with the same units dropped for every row."""
     for layer in head:
-        x = F.dropout1d(x.T[None], layer.p)[0].T if isinstance(layer, nn.Dropout) else layer(x)
+        x = uncertainty.drop_units(x, layer.p) if isinstance(layer, nn.Dropout) else layer(x)
     return x
 
 

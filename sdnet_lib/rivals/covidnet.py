@@ -389,3 +389,7 @@ def two_classes(probabilities: np.ndarray) -> dict[str, np.ndarray]:
         "prob_pneumonia": probabilities[:, 1],
         "vote": np.array(CLASSES)[probabilities.argmax(1)],
     }
+
+
+# What `readers.Single` has to know of three outputs.
+ANSWERS = {"columns": two_classes, "places": (CLASSES.index("N"), COVID)}

@@ -7,7 +7,7 @@ import torch
 from eight_images import learn, size
 from torch import nn
 
-from sdnet_lib import classifier
+from sdnet_lib import classifier, uncertainty
 from sdnet_lib.errors import InputError
 from sdnet_lib.profiles import Profile
 from sdnet_lib.rivals import bayesian
@@ -17,12 +17,14 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (12, 32, 32), np.uint8)
 
 
 @pytest.fixture(scope="module")
-def learner():
+def reader():
     torch.manual_seed(0)
     cohort = pd.DataFrame({"label": list("NP") * 6})
     network = bayesian.network(2, 32, "none")
-    return classifier.learner(
-        cohort, range(8), range(8, 12), profile=TINY, model=network, recipe=bayesian.RECIPE, pixels=PIXELS
+    return bayesian.Reader.of(
+        classifier.learner(
+            cohort, range(8), range(8, 12), profile=TINY, model=network, recipe=bayesian.RECIPE, pixels=PIXELS
+        )
     )
 
 
@@ -48,9 +50,9 @@ def test_it_learns_eight_images():
     learn(bayesian.network(2, 32, "none"), replace(bayesian.RECIPE, rate=1e-3))
 
 
-def test_passes_differ_but_their_mean_is_repeatable(learner):
+def test_passes_differ_but_their_mean_is_repeatable(reader):
     state = torch.get_rng_state()
-    first, again, other = (bayesian.predict(learner, PIXELS, passes=20, seed=seed) for seed in (0, 0, 1))
+    first, again, other = (bayesian.predict(reader, PIXELS, passes=20, seed=seed) for seed in (0, 0, 1))
     assert torch.equal(torch.get_rng_state(), state)
     assert np.array_equal(first.probabilities, again.probabilities)
     assert not np.allclose(first.probabilities, other.probabilities, atol=1e-4)
@@ -58,14 +60,14 @@ def test_passes_differ_but_their_mean_is_repeatable(learner):
     assert (first.information > 0).all() and (first.information < first.entropy).all()
 
 
-def test_one_pass_carries_no_information(learner):
-    assert bayesian.predict(learner, PIXELS, passes=1).information == pytest.approx(0, abs=1e-12)
+def test_one_pass_carries_no_information(reader):
+    assert bayesian.predict(reader, PIXELS, passes=1).information == pytest.approx(0, abs=1e-12)
     with pytest.raises(InputError, match="at least one pass, not 0"):
-        bayesian.predict(learner, PIXELS, passes=0)
+        bayesian.predict(reader, PIXELS, passes=0)
 
 
-def test_an_image_s_prediction_does_not_depend_on_the_others(learner):
-    whole, part = (bayesian.predict(learner, pixels, passes=5) for pixels in (PIXELS, PIXELS[3:4]))
+def test_an_image_s_prediction_does_not_depend_on_the_others(reader):
+    whole, part = (bayesian.predict(reader, pixels, passes=5) for pixels in (PIXELS, PIXELS[3:4]))
     assert np.allclose(whole.probabilities[3], part.probabilities[0], atol=1e-4)
 
 
@@ -78,7 +80,7 @@ def test_many_passes_come_near_the_network_without_dropout_for_a_linear_head():
 
 def test_uncertainty_of_images_and_of_the_network_are_told_apart():
     torn = np.array([[[0.5, 0.5], [1.0, 0.0]], [[0.5, 0.5], [0.0, 1.0]]])  # all unsure; each sure of another
-    found = bayesian.summarise(torn)
+    found = uncertainty.summarise(torn)
     assert found.probabilities == pytest.approx(0.5)
     assert found.entropy == pytest.approx(np.log(2))
     assert found.information == pytest.approx([0, np.log(2)])

@@ -1,0 +1,117 @@
+"""Trained models as files: tensors as safetensors, and a card that says where they come from and what for.
+
+The card is in the header of the file, and once more beside it as JSON for people. Reading runs no code.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from sdnet_lib import approaches
+from sdnet_lib.cohort import LABELS
+from sdnet_lib.errors import InputError
+from sdnet_lib.profiles import Profile
+from sdnet_lib.readers import Reader
+from sdnet_lib.study import write_bytes, write_text
+
+SHIPPED = Path(__file__).parent / "models"
+DEFAULT = "synthetic"
+NO_DEVICE = (
+    "Not a medical device: for teaching and research. Real decisions need a model trained and validated on "
+    "the user's own population."
+)
+CARD = "card"  # its place in the header
+
+
+class Model(NamedTuple):
+    """A trained reader and its card."""
+
+    reader: Reader
+    card: dict
+
+    @property
+    def side(self) -> int:
+        """Side in pixels of the images that it reads."""
+        return self.card["profile"]["side"]
+
+    @property
+    def approach(self) -> approaches.Approach:
+        """What it was trained as: whether it wants crops, and how it reads a file."""
+        return approaches.find(self.card["approach"])
+
+
+def write(model: Model, file: str | Path) -> None:
+    """Write a model to `file` and its card to the same name with ``.json``, each atomically.
+
+    Weights are rounded to half precision; means, variances and other vectors keep theirs.
+    """
+    file = Path(file)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(model.card, indent=1)
+    tensors = {name: _small(tensor) for name, tensor in model.reader.state_dict().items()}
+    write_text(file.with_suffix(".json"), text + "\n")
+    write_bytes(file, save(tensors, {CARD: text}))
+
+
+def _small(tensor: torch.Tensor) -> torch.Tensor:
+    tensor = tensor.detach().cpu().contiguous()
+    return tensor.half() if tensor.is_floating_point() and tensor.ndim > 1 else tensor
+
+
+def shipped() -> list[str]:
+    """Return the names of the models that come with the package."""
+    return sorted(file.stem for file in SHIPPED.glob("*.safetensors"))
+
+
+def read(source: str | Path) -> Model:
+    """Read a model.
+
+    Parameters
+    ----------
+    source : str or pathlib.Path
+        One of `shipped`, or a file that `write` wrote.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, it is damaged or something else, or its model does not tell N from P.
+    """
+    file = SHIPPED / f"{source}.safetensors" if str(source) in shipped() else Path(source)
+    if not file.is_file():
+        raise InputError(f"model {source}: no such file, and not one of {', '.join(shipped())}")
+    try:
+        with safe_open(file, "pt") as stored:
+            header = stored.metadata() or {}
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a dict
+        card = json.loads(header[CARD])
+        profile = _profile(card)
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"model {file}: not a file that sdnet train wrote, or damaged ({error})") from error
+    if card.get("labels") != list(LABELS):
+        raise InputError(f"model {file}: tells {card.get('labels')} apart, not {' and '.join(LABELS)}")
+    reader = approaches.find(card["approach"]).build(profile)
+    try:
+        reader.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise InputError(
+            f"model {file}: its tensors are not those of {card['approach']} ({_second_line(error)})"
+        ) from error
+    return Model(reader.ready(), card)
+
+
+def _profile(card: dict) -> Profile:
+    """Return the profile in a card; fields that a later version has no use for are passed over."""
+    known = {field.name for field in fields(Profile)}
+    given = {name: value for name, value in card["profile"].items() if name in known}
+    return Profile(**given | {"lambdas": tuple(given.get("lambdas", ()))})
+
+
+def _second_line(error: Exception) -> str:
+    return str(error).splitlines()[:2][-1].strip()
