@@ -6,6 +6,7 @@ Heavy modules are imported by the command that needs them, so that ``sdnet --hel
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -138,6 +139,9 @@ def cv(
     test_on: Annotated[
         list[str] | None, typer.Option(metavar="COHORT", help="Test each network on this cohort too.")
     ] = None,
+    keep_models: Annotated[
+        bool, typer.Option("--keep-models", help="Leave each run's model too, for `sdnet predict`.")
+    ] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Only say what is done and missing.")] = False,
     data: DataOption = None,
 ) -> None:
@@ -153,12 +157,63 @@ def cv(
         without_pcr=without_normal_pcr,
         elsewhere=test_on or [],
         data=data,
+        keep_models=keep_models,
     )
     jobs = jobs or crossval.default_jobs()
     names = [name for part in approach for name in part.split(",")]
     if not plan:
         crossval.run_study(asked, names, jobs)
     typer.echo(study.describe(study.plan(asked, names), jobs))
+
+
+@app.command()
+def train(
+    cohort: Annotated[str, typer.Argument(help="A name from `sdnet data list`, a CSV or a folder.")],
+    approach: Annotated[str, typer.Option(metavar="NAME", help="From `sdnet approaches`.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="A name in .safetensors.")],
+    profile: Annotated[str, typer.Option(help="Size of the run: smoke, quick, full or paper.")] = "quick",
+    folds: Annotated[int | None, typer.Option(min=2, help="Of the cross-validation for the card.")] = None,
+    side: Annotated[int | None, typer.Option(min=32, max=1024, metavar="PX", help="Image side.")] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**31, help="Everything random starts here.")] = 0,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Runs at a time; the cores by default, 1 on a GPU.")
+    ] = None,
+    data: DataOption = None,
+) -> None:
+    """Train a model on a whole cohort, for `sdnet predict`; cross-validation says what it is worth."""
+    from sdnet_lib import crossval, export
+
+    model = export.train(
+        cohort,
+        approach,
+        out,
+        profile=profile,
+        changes={"folds": folds, "side": side},
+        seed=seed,
+        jobs=jobs or crossval.default_jobs(),
+        data=data,
+        command=shlex.join(["sdnet", *sys.argv[1:]]),
+    )
+    typer.echo(export.summary(model, out))
+
+
+@app.command()
+def predict(
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Files and folders.")],
+    out: OutOption,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE", help="From `sdnet train`, or synthetic (default), or biased-demo."),
+    ] = None,
+) -> None:
+    """Predict chest X-ray files: a heat map panel each, and predictions.csv. Not a medical device."""
+    from sdnet_lib import model_files
+    from sdnet_lib import predict as predictor
+
+    models = [model_files.read(name) for name in model or [model_files.DEFAULT]]
+    typer.echo(predictor.introduction(models))
+    table = predictor.predict(images, out, models)
+    typer.echo(predictor.summary(table, out))
 
 
 @app.command()

@@ -137,13 +137,18 @@ def layers(reader: Reader, side: int) -> list[str]:
 _last: WeakKeyDictionary[nn.Module, dict[int, str]] = WeakKeyDictionary()  # by network, then by side
 
 
+def last_layer(reader: Reader, side: int) -> str:
+    """Return the last of `layers`, and remember it: looking for it takes a pass."""
+    known = _last.setdefault(reader.network, {})
+    if side not in known:
+        known[side] = layers(reader, side)[-1]
+    return known[side]
+
+
 def _layer(reader: Reader, side: int, name: str | None) -> nn.Module:
-    """Return a layer by its name, or the last; looking for the last takes a pass, so it is remembered."""
+    """Return a layer by its name, or the last."""
     if name is None:
-        known = _last.setdefault(reader.network, {})
-        if side not in known:
-            known[side] = layers(reader, side)[-1]
-        name = known[side]
+        name = last_layer(reader, side)
     elif name not in (names := layers(reader, side)):
         near = ", ".join(difflib.get_close_matches(name, names, 3, 0.3) or names[-3:])
         raise InputError(f"unknown layer {name!r}: did you mean one of {near}? See explain.layers")

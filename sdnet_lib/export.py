@@ -167,6 +167,24 @@ def validated(predictions: pd.DataFrame) -> dict:
     return found
 
 
+def summary(model: model_files.Model, file: Path) -> str:
+    """Say in a few lines what was trained and what cross-validation found."""
+    found, cohort = model.card["cross_validation"], model.card["cohort"]
+    lines = [
+        model_files.NO_DEVICE,
+        f"{file}: {model.card['approach']}, {cohort['images']} images ({cohort['N']} N, {cohort['P']} P)",
+        f"cross-validation, {found['runs']} runs: accuracy {_with_bounds(found['accuracy'], 1)} %, "
+        f"area under the ROC curve {_with_bounds(found['auc'], 3)}",
+        *(f"limit: {text}" for text in model.card["limits"]),
+    ]
+    return "\n".join(lines)
+
+
+def _with_bounds(values: Sequence[float], digits: int) -> str:
+    mean, low, high = (f"{value:.{digits}f}" for value in values)
+    return f"{mean} [{low} to {high}]"
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Make the models that come with the package, all or those named."""
     parser = argparse.ArgumentParser(prog="python -m sdnet_lib.export", description=main.__doc__)

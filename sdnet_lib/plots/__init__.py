@@ -1,5 +1,6 @@
 """Every figure of the book, in one style: data in, a matplotlib Figure out."""
 
+from sdnet_lib.plots.explanations import change_curves, explanation_rows, method_maps
 from sdnet_lib.plots.pictures import (
     comparison,
     contact_sheet,
@@ -27,15 +28,18 @@ __all__ = [
     "MARKERS",
     "WIDTH",
     "canvas",
+    "change_curves",
     "comparison",
     "contact_sheet",
     "decision_curves",
+    "explanation_rows",
     "extents",
     "flow_diagram",
     "loss_terms",
     "lung_outlines",
     "lung_parts",
     "margins",
+    "method_maps",
     "precision_recall_curves",
     "reliability_diagram",
     "roc_curves",

@@ -1,0 +1,140 @@
+"""Figures of explanations: why positive and why negative, methods side by side, what happens as pixels go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from sdnet_lib.plots.style import CLASS_COLOURS, COLOURS, CYCLE, MARKERS, WIDTH, canvas, style
+
+HEAT = "viridis"  # even, told apart by readers with any kind of colour vision, and in print
+STRONGEST = 0.65  # opacity of the highest value of a map; zero is transparent
+WHY = {"P": "why positive", "N": "why negative"}
+ORDER = ("N", "P")  # of the maps
+
+
+def _overlay(axis: Axes, image: np.ndarray, heat: np.ndarray | None) -> None:
+    axis.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="bilinear")
+    if heat is not None:
+        shown = {"cmap": HEAT, "vmin": 0, "vmax": 1, "interpolation": "bilinear"}
+        axis.imshow(heat, alpha=STRONGEST * np.clip(heat, 0, 1), **shown)
+    axis.set(xticks=[], yticks=[])
+    axis.spines[:].set_visible(False)
+
+
+def _scale(figure: Figure, axes: np.ndarray, aspect: float = 40) -> None:
+    colours = mpl.cm.ScalarMappable(mpl.colors.Normalize(0, 1), HEAT)
+    bar = figure.colorbar(colours, ax=axes, location="bottom", fraction=0.05, aspect=aspect, shrink=0.6)
+    bar.set_label("share of the map's own maximum", fontsize=8)
+    bar.ax.tick_params(labelsize=8)
+
+
+@style()
+def explanation_rows(
+    images: Sequence[np.ndarray],
+    maps: Sequence[np.ndarray],
+    titles: Sequence[str],
+    decisions: Sequence[str],
+    *,
+    outlines: Sequence[np.ndarray] | None = None,
+    note: str = "",
+) -> Figure:
+    """Show radiographs, why positive, and why negative, as the paper's Figures 5 to 8 do: one a row.
+
+    The map of the decision has its title in bold; the other is its counterfactual.
+
+    Parameters
+    ----------
+    images : sequence of array in [0, 1], (height, width)
+    maps : sequence of array in [0, 1], (2, height, width)
+        Why N, why P.
+    titles : sequence of str
+        Above the radiographs.
+    decisions : sequence of str
+        ``N`` or ``P``.
+    outlines : sequence of bool array, (height, width), optional
+        For instance true lesions, outlined on all three pictures; an empty one draws nothing.
+    note : str
+        Above all.
+    """
+    side = WIDTH / 3
+    heights = [side * image.shape[0] / image.shape[1] for image in images]
+    height = sum(heights) + 0.28 * len(images) + 0.75 + 0.3 * bool(note)
+    figure, axes = canvas(len(images), 3, height=height, height_ratios=heights)
+    for row, (image, pair, title, decision) in enumerate(zip(images, maps, titles, decisions, strict=True)):
+        _overlay(axes[row, 0], image, None)
+        axes[row, 0].set_title(title, fontsize=9)
+        for axis, label in zip(axes[row, 1:], ("P", "N"), strict=True):
+            _overlay(axis, image, pair[ORDER.index(label)])
+            own = label == decision
+            look = {"color": CLASS_COLOURS[label], "fontweight": "bold"} if own else {}
+            axis.set_title(WHY[label] + ("" if own else " (counterfactual)"), fontsize=9, **look)
+        if outlines is not None and outlines[row].any():
+            for axis in axes[row]:
+                axis.contour(outlines[row], levels=[0.5], colors=COLOURS["orange"], linewidths=1)
+    _scale(figure, axes)
+    if note:
+        figure.suptitle(note, fontsize=7, x=0.01, ha="left")
+    return figure
+
+
+@style()
+def method_maps(
+    images: Sequence[np.ndarray],
+    maps: Mapping[str, Sequence[np.ndarray]],
+    titles: Sequence[str],
+    outlines: Sequence[np.ndarray] | None = None,
+) -> Figure:
+    """Show what several methods say of the same images: one image a row, one method a column.
+
+    Parameters
+    ----------
+    images : sequence of array in [0, 1], (height, width)
+    maps : mapping of str to sequence of array in [0, 1], (height, width)
+        A method's maps, one an image.
+    titles : sequence of str
+        One an image, written beside it.
+    outlines : sequence of bool array, (height, width), optional
+        For instance true lesions.
+    """
+    columns = len(maps) + 1
+    figure, axes = canvas(len(images), columns, height=len(images) * WIDTH / columns + 1.0)
+    for row, image in enumerate(images):
+        _overlay(axes[row, 0], image, None)
+        axes[row, 0].set_ylabel(titles[row], fontsize=8)
+        for axis, (method, found) in zip(axes[row, 1:], maps.items(), strict=True):
+            _overlay(axis, image, found[row])
+            if row == 0:
+                axis.set_title(method, fontsize=7)
+        if outlines is not None and outlines[row].any():
+            for axis in axes[row]:
+                axis.contour(outlines[row], levels=[0.5], colors=COLOURS["orange"], linewidths=0.8)
+    _scale(figure, axes)
+    return figure
+
+
+@style()
+def change_curves(curves: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
+    """Show how an answer changes while pixels vanish or appear: a panel a kind of curve, a line a method.
+
+    Parameters
+    ----------
+    curves : mapping of str to mapping of str to array, (n, steps + 1)
+        Kind, then method, then probabilities from `pointing.curve`; their mean is drawn.
+    """
+    figure, axes = canvas(1, len(curves), height=3.0, sharey=True)
+    for axis, (kind, methods) in zip(axes[0], curves.items(), strict=True):
+        for number, (method, values) in enumerate(methods.items()):
+            look = {"color": CYCLE[number % len(CYCLE)], "marker": MARKERS[number % len(MARKERS)]}
+            share = np.linspace(0, 100, values.shape[1])
+            axis.plot(share, values.mean(0), label=method, markersize=4, **look)
+        verb = "blurred" if kind == "deletion" else "restored"
+        axis.set(title=kind, xlabel=f"pixels {verb}, highest first (%)", ylim=(0, 1))
+        axis.grid(axis="y")
+    axes[0, 0].set_ylabel("mean probability")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=4, fontsize=8)
+    return figure
