@@ -18,7 +18,6 @@ from tqdm import tqdm
 from sdnet_lib import explain, images, lungs, ordinary, uncertainty
 from sdnet_lib.cohort import LABELS
 from sdnet_lib.errors import InputError
-from sdnet_lib.images import ImageError
 from sdnet_lib.model_files import NO_DEVICE, Model
 from sdnet_lib.readers import BATCH, Reader
 from sdnet_lib.study import write_text
@@ -81,8 +80,8 @@ def predict(sources: Sequence[str | Path], out: str | Path, models: Sequence[Mod
     Returns
     -------
     DataFrame
-        A row a file: `file`, `prob_P`, `label` (P from one half on), `uncertainty` (entropy in bits: 0 is sure,
-        1 a coin), `warning`, and `error` for a file that could not be read.
+        A row a file: `file`, `prob_P`, `label` (P from one half on), `uncertainty` (entropy in bits: 0 is
+        sure, 1 a coin), `warning`, and `error` for a file that could not be read.
 
     Raises
     ------
@@ -119,7 +118,7 @@ def predict(sources: Sequence[str | Path], out: str | Path, models: Sequence[Mod
 
 
 def _drawers(panels: int, stack: ExitStack) -> Executor:
-    """Return who draws: processes for many panels, because matplotlib holds the interpreter while it draws."""
+    """Return who draws: processes for many panels, because threads would wait for each other."""
     if panels <= FEW:
         return stack.enter_context(ThreadPoolExecutor(1))
     processes = ProcessPoolExecutor(os.cpu_count(), get_context("spawn"))
@@ -190,15 +189,14 @@ def _predict(batch: list[tuple], models: Sequence[Model], folder: Path) -> Itera
         said = [*_about_lungs(found[place], mask, crops), *odd[place]]
         row = {"file": file, "prob_P": positive, "label": label, "warning": "; ".join(said)}
         row |= {"uncertainty": float(told.entropy[place]), "error": ""}
-        title = (
-            f"{Path(file).name}\nprobability of P {positive:.2f}, uncertainty {told.entropy[place]:.2f} bits"
-        )
-        title += "\nunlike the training images, see predictions.csv" if said else ""
-        yield row, (*_small(image, told.maps[place], boxes[place]), title, label)
+        sure = f"uncertainty {told.entropy[place]:.2f} bits"
+        lines = [Path(file).name, f"probability of P {positive:.2f}, {sure}"]
+        lines += ["unlike the training images: see predictions.csv"] if said else []
+        yield row, (*_small(image, told.maps[place], boxes[place]), "\n".join(lines), label)
 
 
 def _as_trained(batch: list[tuple], boxes: list[lungs.Box], model: Model, folder: Path) -> np.ndarray:
-    """Return the images as the model's own cohort was read: cut out, stored in 8 bits, and resized its way."""
+    """Return the images as the model's cohort was read: cut out, stored in 8 bits, resized its way."""
     files = []
     for (_, image, _), (left, top, right, bottom) in zip(batch, boxes, strict=True):
         files.append(str(folder / f"{len(os.listdir(folder))}.png"))
@@ -272,7 +270,8 @@ def _draw(image: np.ndarray, maps: np.ndarray, title: str, decision: str, note: 
     from sdnet_lib import plots
 
     shown = image.astype(np.float32), maps.astype(np.float32)
-    figure = plots.explanation_rows([shown[0]], [shown[1]], [title], [decision], note=note)
+    note = f"{note}\n{title}"
+    figure = plots.explanation_rows([shown[0]], [shown[1]], ["radiograph"], [decision], note=note)
     part = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
         options = {"compress_level": 1}  # drawing shall not wait for a smaller file

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import matplotlib as mpl
@@ -12,6 +13,7 @@ from matplotlib.figure import Figure
 from sdnet_lib.plots.style import CLASS_COLOURS, COLOURS, CYCLE, MARKERS, WIDTH, canvas, style
 
 HEAT = "viridis"  # even, told apart by readers with any kind of colour vision, and in print
+LINE = 135  # letters of a note that fit in a line
 STRONGEST = 0.65  # opacity of the highest value of a map; zero is transparent
 WHY = {"P": "why positive", "N": "why negative"}
 ORDER = ("N", "P")  # of the maps
@@ -63,7 +65,8 @@ def explanation_rows(
     """
     side = WIDTH / 3
     heights = [side * image.shape[0] / image.shape[1] for image in images]
-    height = sum(heights) + 0.28 * len(images) + 0.75 + 0.3 * bool(note)
+    lines = [part for line in note.splitlines() for part in textwrap.wrap(line, LINE)]
+    height = sum(heights) + 0.28 * len(images) + 0.75 + 0.15 * len(lines)
     figure, axes = canvas(len(images), 3, height=height, height_ratios=heights)
     for row, (image, pair, title, decision) in enumerate(zip(images, maps, titles, decisions, strict=True)):
         _overlay(axes[row, 0], image, None)
@@ -78,7 +81,7 @@ def explanation_rows(
                 axis.contour(outlines[row], levels=[0.5], colors=COLOURS["orange"], linewidths=1)
     _scale(figure, axes)
     if note:
-        figure.suptitle(note, fontsize=7, x=0.01, ha="left")
+        figure.suptitle("\n".join(lines), fontsize=8, x=0.01, ha="left")
     return figure
 
 

@@ -1,0 +1,167 @@
+"""Where do networks look, on real films and on drawn ones? ``python -m sdnet_lib.pointing_real --data DIR``.
+
+The numbers are stored in `results/pointing.csv`, for chapter 7 and the model card; no image is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from sdnet_lib import bias, crossval, model_files, pointing, study, training
+from sdnet_lib.approaches import find
+from sdnet_lib.cohort import read_cohort
+from sdnet_lib.lungs import Box
+from sdnet_lib.profiles import cache_dir, get_profile
+from sdnet_lib.readers import Reader
+
+RESULTS = Path(__file__).parent / "results"
+SIDE = 128  # of what the networks of the real cohorts see, and of all regions
+METHODS = ("grad-cam", "grad-cam++", "lrp", "gradient", "integrated-gradients", *pointing.BASELINES)
+APPROACHES = ("resnet50", "resnet50-crop")
+COHORTS = ("shenzhen", "covidx-mini", "phantom", "phantom-biased")
+FRESH = 1000  # seed of drawn patients whom no model has seen
+COLUMNS = ("cohort", "approach", "method", "severity", "value", "images", "mean", "low", "high")
+VALUES = ("energy_lesions", "hit_lesions", "energy_lungs", "energy_outside")
+
+
+class Tested(NamedTuple):
+    """A reader and images that it has not learned from, as it sees them, with the whole images' regions."""
+
+    reader: Reader
+    cohort: pd.DataFrame
+    pixels: np.ndarray
+    regions: dict[str, np.ndarray]
+    boxes: list[Box] | None
+
+
+def load() -> tuple[pd.DataFrame, dict]:
+    """Return the stored table and where it comes from.
+
+    Returns
+    -------
+    DataFrame
+        `cohort`, `approach`, `method`, `severity` (``all`` or a level), `value` (one of `VALUES`), `images`,
+        `mean`, `low`, `high`: shares, with 95 % intervals.
+    dict
+    """
+    table = pd.read_csv(RESULTS / "pointing.csv", keep_default_na=False, na_values=["nan", ""])
+    return table, json.loads((RESULTS / "pointing.json").read_text())
+
+
+def regions(cohort: pd.DataFrame, side: int) -> dict[str, np.ndarray]:
+    """Return lungs (true ones where the cohort has them), true lesions, and what is outside the patient."""
+    known = "lung_mask" in cohort and (cohort["lung_mask"] != "").all()
+    read = pointing.read_regions
+    found = {"lungs": read(cohort, "lung_mask", side) if known else bias.lung_masks(cohort, side)}
+    if "lesion_mask" in cohort:
+        found["lesions"] = read(cohort, "lesion_mask", side)
+    pixels = find("resnet50").read(cohort, side)
+    return found | {"outside": ~pointing.body(pixels)}
+
+
+def boxes_of(cohort: pd.DataFrame, side: int) -> list[Box]:
+    """Return where the crops of a cohort's images are, on images squeezed to `side` x `side`."""
+    from PIL import Image
+
+    folder = Path(crossval.crops(cohort)["file"].iloc[0]).parent.parent
+    table = pd.read_csv(folder / "boxes.csv", dtype={"image_id": str}).set_index("image_id")
+    found = []
+    for row in cohort.itertuples():
+        with Image.open(row.file) as image:
+            width, height = image.size
+        left, top, right, bottom = table.loc[row.image_id, ["left", "top", "right", "bottom"]]
+        scaled = (left * side / width, top * side / height, right * side / width, bottom * side / height)
+        found.append(tuple(round(edge) for edge in scaled))
+    return found
+
+
+def trained(name: str, approach: str, data: Path | None) -> Tested:
+    """Train an approach on one fold's training part, and return it with the fold's test part."""
+    profile = dataclasses.replace(get_profile("quick"), side=SIDE)
+    asked = crossval.study_of(name, cache_dir() / "pointing" / name, changes={"side": SIDE}, data=data)
+    part, chosen = crossval.parts(asked)[0, 0], find(approach)
+    seen = np.concatenate([part.train, part.valid])
+    pixels = crossval.pixels_of(asked.cohort, chosen, SIDE)
+    task = training.Task(
+        cohort=asked.cohort.iloc[seen].reset_index(drop=True),
+        pixels=pixels[seen],
+        train=np.arange(len(part.train)),
+        valid=np.arange(len(part.train), len(seen)),
+        profile=profile,
+        seed=0,
+        shared=asked.folder / "r0f0",
+        data=data,
+    )
+    with crossval.one_thread():
+        reader, _ = chosen.fit(task)
+    tested = asked.cohort.iloc[part.test].reset_index(drop=True)
+    boxes = boxes_of(tested, SIDE) if chosen.crops else None
+    return Tested(reader, tested, pixels[part.test], regions(tested, SIDE), boxes)
+
+
+def shipped(name: str) -> Tested:
+    """Return a model of the package with freshly drawn patients, as it sees them."""
+    model = model_files.read(name)
+    cohort = read_cohort("phantom", profile="quick", seed=FRESH)
+    pixels = crossval.pixels_of(cohort, model.approach, model.side)
+    boxes = boxes_of(cohort, SIDE) if model.approach.crops else None
+    return Tested(model.reader, cohort, pixels, regions(cohort, SIDE), boxes)
+
+
+def measured(tested: Tested, methods: Sequence[str] = METHODS) -> Iterator[pd.DataFrame]:
+    """Measure why P on the positives, of all levels together and of each."""
+    rows = np.flatnonzero((tested.cohort["label"] == "P").to_numpy())
+    boxes = None if tested.boxes is None else [tested.boxes[row] for row in rows]
+    found = pointing.table(
+        tested.reader,
+        tested.cohort.iloc[rows],
+        tested.pixels[rows],
+        {name: region[rows] for name, region in tested.regions.items()},
+        methods,
+        boxes=boxes,
+    )
+    values = [value for value in VALUES if value in found]
+    yield pointing.summarise(found.assign(severity="all"), ["method", "severity"], values)
+    levels = found[found["severity"] != ""]
+    if len(levels):
+        yield pointing.summarise(levels, ["method", "severity"], values)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train, explain and measure; write the table and its origin."""
+    parser = argparse.ArgumentParser(prog="python -m sdnet_lib.pointing_real", description=main.__doc__)
+    parser.add_argument("--data", required=True, type=Path, help="folder that holds the public data sets")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder to write")
+    given = parser.parse_args(arguments)
+    jobs = [(name, approach) for name in COHORTS for approach in APPROACHES]
+    parts = []
+    for name, approach in jobs:
+        for table in measured(trained(name, approach, given.data)):
+            parts.append(table.assign(cohort=name, approach=approach))
+    for table in measured(shipped(model_files.DEFAULT)):
+        parts.append(table.assign(cohort="phantom", approach=f"model {model_files.DEFAULT}"))
+    table = pd.concat(parts)[
+        ["cohort", "approach", "method", "severity", "value", "images", "mean", "low", "high"]
+    ]
+    origin = {
+        "command": "python -m sdnet_lib.pointing_real --data DIR",
+        "side": SIDE,
+        "folds": get_profile("quick").folds,
+        "backbone": get_profile("quick").backbone,
+        "fresh_seed": FRESH,
+        "code": study.code_hash(),
+    }
+    study.write_text(given.out / "pointing.csv", table.to_csv(index=False, float_format="%.4f"))
+    study.write_text(given.out / "pointing.json", json.dumps(origin, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
