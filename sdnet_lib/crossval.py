@@ -172,6 +172,14 @@ def crops(cohort: pd.DataFrame) -> pd.DataFrame:
     return table.loc[cohort["image_id"]].reset_index(drop=True)
 
 
+def boxes(cohort: pd.DataFrame) -> list[tuple[int, int, int, int]]:
+    """Return where the crops of `crops` are: left, top, right, bottom in pixels of each image."""
+    folder = Path(crops(cohort)["file"].iloc[0]).parent.parent
+    table = pd.read_csv(folder / "boxes.csv", dtype={"image_id": str})
+    rows = table.set_index("image_id").loc[cohort["image_id"], ["left", "top", "right", "bottom"]]
+    return [tuple(map(int, row)) for row in rows.itertuples(index=False)]
+
+
 def do_run(study: Study, run: Run) -> None:
     """Train and test once, and write what came of it; the file with the predictions comes last."""
     from sdnet_lib.approaches import find

@@ -168,7 +168,7 @@ def segment(
     networks = [unseen_network(*key) for key in zip(cohort["source"], cohort["patient_id"], strict=True)]
     threads = torch.get_num_threads()
     try:
-        for name, part in cohort.groupby(networks):
+        for name, part in cohort.groupby(np.array(networks)):  # of a list of one, pandas makes tuples
             work = partial(_segment, load(WEIGHTS / f"{name}.safetensors"))
             rows = part.to_dict("records")
             batches = iter([rows[start : start + BATCH] for start in range(0, len(rows), BATCH)])

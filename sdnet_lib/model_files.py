@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 
 from sdnet_lib import approaches
 from sdnet_lib.cohort import LABELS
@@ -27,6 +27,7 @@ NO_DEVICE = (
     "Not a medical device: for teaching and research. Real decisions need a model trained and validated on "
     "the user's own population."
 )
+SMALL = 100  # numbers of a tensor that is worth no rounding
 CARD = "card"  # its place in the header
 
 
@@ -50,7 +51,7 @@ class Model(NamedTuple):
 def write(model: Model, file: str | Path) -> None:
     """Write a model to `file` and its card to the same name with ``.json``, each atomically.
 
-    Weights are rounded to half precision; means, variances and other vectors keep theirs.
+    Weights are rounded to half precision; vectors, such as means and variances, keep theirs.
     """
     file = Path(file)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -62,7 +63,8 @@ def write(model: Model, file: str | Path) -> None:
 
 def _small(tensor: torch.Tensor) -> torch.Tensor:
     tensor = tensor.detach().cpu().contiguous()
-    return tensor.half() if tensor.is_floating_point() and tensor.ndim > 1 else tensor
+    large = tensor.is_floating_point() and tensor.ndim > 1 and tensor.numel() > SMALL
+    return tensor.half() if large else tensor
 
 
 def shipped() -> list[str]:
@@ -86,16 +88,8 @@ def read(source: str | Path) -> Model:
     file = SHIPPED / f"{source}.safetensors" if str(source) in shipped() else Path(source)
     if not file.is_file():
         raise InputError(f"model {source}: no such file, and not one of {', '.join(shipped())}")
-    try:
-        with safe_open(file, "pt") as stored:
-            header = stored.metadata() or {}
-            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a dict
-        card = json.loads(header[CARD])
-        profile = _profile(card)
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"model {file}: not a file that sdnet train wrote, or damaged ({error})") from error
-    if card.get("labels") != list(LABELS):
-        raise InputError(f"model {file}: tells {card.get('labels')} apart, not {' and '.join(LABELS)}")
+    card = read_card(file)
+    profile, tensors = _profile(card), load_file(file)
     reader = approaches.find(card["approach"]).build(profile)
     try:
         reader.load_state_dict(tensors)
@@ -104,6 +98,19 @@ def read(source: str | Path) -> Model:
             f"model {file}: its tensors are not those of {card['approach']} ({_second_line(error)})"
         ) from error
     return Model(reader.ready(), card)
+
+
+def read_card(file: Path) -> dict:
+    """Read the card of a model file; raise `InputError` if it has none, or tells other classes apart."""
+    try:
+        with safe_open(file, "pt") as stored:
+            card = json.loads((stored.metadata() or {})[CARD])
+        _profile(card)
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"model {file}: not a file that sdnet train wrote, or damaged ({error})") from error
+    if card.get("labels") != list(LABELS):
+        raise InputError(f"model {file}: tells {card.get('labels')} apart, not {' and '.join(LABELS)}")
+    return card
 
 
 def _profile(card: dict) -> Profile:

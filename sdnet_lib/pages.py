@@ -1,4 +1,4 @@
-"""The sources of the web book: prose, executed notebooks, and two pages that are computed."""
+"""The sources of the web book: prose, executed notebooks, and pages that are computed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nbformat
 
-from sdnet_lib import results_page
+from sdnet_lib import model_card, results_page
 
 VERSIONS = ("sdnet-lib", "torch", "torchvision", "fastai", "timm", "numpy", "scikit-learn", "scikit-image")
 
@@ -43,8 +43,9 @@ def stage(
         else:
             nbformat.write(_not_run(nbformat.read(notebook, as_version=4)), copy)
     (folder / "book" / "this_run.md").write_text(this_run(executed, parameters))
-    if "book/results" in (root / "_toc.yml").read_text():
-        (folder / "book" / "results.md").write_text(results_page.write())
+    for name, page in {"results": results_page, "model_card": model_card}.items():
+        if f"book/{name}" in (root / "_toc.yml").read_text():
+            (folder / "book" / f"{name}.md").write_text(page.write())
 
 
 def title(notebook: nbformat.NotebookNode) -> str:

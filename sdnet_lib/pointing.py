@@ -219,6 +219,7 @@ def table(
     methods: Sequence[str],
     label: str = "P",
     layer: str | None = None,
+    boxes: Sequence[lungs.Box] | None = None,
 ) -> pd.DataFrame:
     """Explain a cohort's images by several methods and by the baselines, and measure each map.
 
@@ -235,6 +236,9 @@ def table(
         Whose map is measured.
     layer : str, optional
         See `explain.explained`.
+    boxes : sequence of Box, optional
+        Where each image was cut out of a larger one, in pixels of `regions`, which then are of the larger
+        one: maps are put back before they are measured.
 
     Returns
     -------
@@ -249,5 +253,8 @@ def table(
         else:
             at = layer if "cam" in method else None
             maps = explain.explained(reader, pixels, method, at)[1][:, LABELS.index(label)]
+        if boxes is not None:
+            shape = next(iter(regions.values())).shape[1:]
+            maps = np.stack([explain.place(one, box, shape) for one, box in zip(maps, boxes, strict=True)])
         parts.append(facts.join(measure(maps, regions)).assign(method=method))
     return pd.concat(parts, ignore_index=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,15 +71,11 @@ def boxes_of(cohort: pd.DataFrame, side: int) -> list[Box]:
     """Return where the crops of a cohort's images are, on images squeezed to `side` x `side`."""
     from PIL import Image
 
-    folder = Path(crossval.crops(cohort)["file"].iloc[0]).parent.parent
-    table = pd.read_csv(folder / "boxes.csv", dtype={"image_id": str}).set_index("image_id")
     found = []
-    for row in cohort.itertuples():
-        with Image.open(row.file) as image:
-            width, height = image.size
-        left, top, right, bottom = table.loc[row.image_id, ["left", "top", "right", "bottom"]]
-        scaled = (left * side / width, top * side / height, right * side / width, bottom * side / height)
-        found.append(tuple(round(edge) for edge in scaled))
+    for file, box in zip(cohort["file"], crossval.boxes(cohort), strict=True):
+        with Image.open(file) as image:
+            lengths = image.size * 2
+        found.append(tuple(round(edge * side / length) for edge, length in zip(box, lengths, strict=True)))
     return found
 
 
@@ -135,22 +131,26 @@ def measured(tested: Tested, methods: Sequence[str] = METHODS) -> Iterator[pd.Da
         yield pointing.summarise(levels, ["method", "severity"], values)
 
 
+def _kept(cohort: str, approach: str, make: Callable[..., Tested], *given: object) -> pd.DataFrame:
+    """Return what `measured` says, from the cache if this code has measured it before."""
+    file = cache_dir() / "pointing" / study.code_hash() / f"{cohort} {approach}.csv"
+    if not file.exists():
+        table = pd.concat(measured(make(*given)))
+        study.write_text(file, table.to_csv(index=False))
+    return pd.read_csv(file, keep_default_na=False, na_values=["nan", ""])
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train, explain and measure; write the table and its origin."""
     parser = argparse.ArgumentParser(prog="python -m sdnet_lib.pointing_real", description=main.__doc__)
     parser.add_argument("--data", required=True, type=Path, help="folder that holds the public data sets")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder to write")
     given = parser.parse_args(arguments)
-    jobs = [(name, approach) for name in COHORTS for approach in APPROACHES]
-    parts = []
-    for name, approach in jobs:
-        for table in measured(trained(name, approach, given.data)):
-            parts.append(table.assign(cohort=name, approach=approach))
-    for table in measured(shipped(model_files.DEFAULT)):
-        parts.append(table.assign(cohort="phantom", approach=f"model {model_files.DEFAULT}"))
-    table = pd.concat(parts)[
-        ["cohort", "approach", "method", "severity", "value", "images", "mean", "low", "high"]
-    ]
+    both = [(name, approach) for name in COHORTS for approach in APPROACHES]
+    jobs = {(name, approach): (trained, name, approach, given.data) for name, approach in both}
+    jobs["phantom", f"model {model_files.DEFAULT}"] = (shipped, model_files.DEFAULT)
+    parts = [_kept(*key, *job).assign(cohort=key[0], approach=key[1]) for key, job in jobs.items()]
+    table = pd.concat(parts)[list(COLUMNS)]
     origin = {
         "command": "python -m sdnet_lib.pointing_real --data DIR",
         "side": SIDE,

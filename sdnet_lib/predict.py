@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -28,6 +30,7 @@ TABLE = "predictions.csv"
 LONGEST = 512  # pixels of a radiograph in its panel
 PASSES = 30  # of dropout
 FEW = 8  # panels that are drawn sooner than helpers would start
+QUEUE = 2 * BATCH  # panels that wait to be drawn
 NOT_YET = "not read: interrupted"
 
 
@@ -103,25 +106,35 @@ def predict(sources: Sequence[str | Path], out: str | Path, models: Sequence[Mod
     names = _panel_names(files)
     try:
         with ExitStack() as stack:
-            drawers = _drawers(len(files), stack)
-            drawing = []
+            drawers, drawing = _drawers(len(files), stack), deque()
             for row, panel in tqdm(_read(files, models), "predict", len(files), unit="image", disable=None):
-                rows[row["file"]] = row
-                if panel is not None:
-                    file = out / names[row["file"]]
-                    drawing.append(drawers.submit(_draw, *panel, _note(models), file))
-            for drawn in drawing:
-                drawn.result()
+                if panel is None:
+                    rows[row["file"]] = row
+                    continue
+                file = out / names[row["file"]]
+                drawing.append((row, drawers.submit(_draw, *panel, _note(models), file)))
+                if len(drawing) > QUEUE:
+                    _finish(drawing, rows)
+            while drawing:
+                _finish(drawing, rows)
     finally:
         _write(out / TABLE, rows)
     return pd.DataFrame(list(rows.values()), columns=COLUMNS)
+
+
+def _finish(drawing: deque, rows: dict[str, dict]) -> None:
+    """Wait for the oldest panel; a file's row counts when its panel is there."""
+    row, drawn = drawing.popleft()
+    drawn.result()
+    rows[row["file"]] = row
 
 
 def _drawers(panels: int, stack: ExitStack) -> Executor:
     """Return who draws: processes for many panels, because threads would wait for each other."""
     if panels <= FEW:
         return stack.enter_context(ThreadPoolExecutor(1))
-    processes = ProcessPoolExecutor(os.cpu_count(), get_context("spawn"))
+    deaf = (signal.SIGINT, signal.SIG_IGN)  # to Ctrl-C: who asked for the panels decides what becomes of them
+    processes = ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), signal.signal, deaf)
     stack.callback(processes.shutdown, cancel_futures=True)
     return processes
 
