@@ -26,9 +26,9 @@ RESULTS = Path(__file__).parent / "results"
 SIDE = 128  # of what the networks of the real cohorts see, and of all regions
 METHODS = ("grad-cam", "grad-cam++", "lrp", "gradient", "integrated-gradients", *pointing.BASELINES)
 APPROACHES = ("resnet50", "resnet50-crop")
-COHORTS = ("shenzhen", "covidx-mini", "phantom", "phantom-biased")
+COHORTS = ("shenzhen", "covidx-mini")
 FRESH = 1000  # seed of drawn patients whom no model has seen
-COLUMNS = ("cohort", "approach", "method", "severity", "value", "images", "mean", "low", "high")
+COLUMNS = ("cohort", "approach", "method", "severity", "value", "images", "mean", "low", "high", "code")
 VALUES = ("energy_lesions", "hit_lesions", "energy_lungs", "energy_outside")
 
 
@@ -49,11 +49,10 @@ def load() -> tuple[pd.DataFrame, dict]:
     -------
     DataFrame
         `cohort`, `approach`, `method`, `severity` (``all`` or a level), `value` (one of `VALUES`), `images`,
-        `mean`, `low`, `high`: shares, with 95 % intervals.
+        `mean`, `low`, `high`: shares, with 95 % intervals; `code`: a hash of the code that measured.
     dict
     """
-    table = pd.read_csv(RESULTS / "pointing.csv", keep_default_na=False, na_values=["nan", ""])
-    return table, json.loads((RESULTS / "pointing.json").read_text())
+    return _read(RESULTS / "pointing.csv"), json.loads((RESULTS / "pointing.json").read_text())
 
 
 def regions(cohort: pd.DataFrame, side: int) -> dict[str, np.ndarray]:
@@ -132,12 +131,16 @@ def measured(tested: Tested, methods: Sequence[str] = METHODS) -> Iterator[pd.Da
 
 
 def _kept(cohort: str, approach: str, make: Callable[..., Tested], *given: object) -> pd.DataFrame:
-    """Return what `measured` says, from the cache if this code has measured it before."""
-    file = cache_dir() / "pointing" / study.code_hash() / f"{cohort} {approach}.csv"
+    """Return what `measured` says, from the cache if it was measured before; `code` says by which code."""
+    file = cache_dir() / "pointing" / f"{cohort} {approach}.csv"
     if not file.exists():
-        table = pd.concat(measured(make(*given)))
+        table = pd.concat(measured(make(*given))).assign(code=study.code_hash())
         study.write_text(file, table.to_csv(index=False))
-    return pd.read_csv(file, keep_default_na=False, na_values=["nan", ""])
+    return _read(file)
+
+
+def _read(file: Path) -> pd.DataFrame:
+    return pd.read_csv(file, keep_default_na=False, na_values=["nan", ""], dtype={"code": str})
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -157,7 +160,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "folds": get_profile("quick").folds,
         "backbone": get_profile("quick").backbone,
         "fresh_seed": FRESH,
-        "code": study.code_hash(),
     }
     study.write_text(given.out / "pointing.csv", table.to_csv(index=False, float_format="%.4f"))
     study.write_text(given.out / "pointing.json", json.dumps(origin, indent=1) + "\n")

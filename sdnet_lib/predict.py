@@ -27,7 +27,7 @@ from sdnet_lib.study import write_text
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".dcm", ".dicom")
 COLUMNS = ["file", "prob_P", "label", "uncertainty", "warning", "error"]
 TABLE = "predictions.csv"
-LONGEST = 512  # pixels of a radiograph in its panel
+LONGEST = 320  # pixels of a radiograph in its panel
 PASSES = 30  # of dropout
 FEW = 8  # panels that are drawn sooner than helpers would start
 QUEUE = 2 * BATCH  # panels that wait to be drawn
@@ -318,7 +318,7 @@ def summary(table: pd.DataFrame, out: Path) -> str:
     bad, warned = table[table["error"] != ""], int((table["warning"].fillna("") != "").sum())
     named = [f"  {row.file}: {row.error}" for row in bad.itertuples()]
     if len(bad) == len(table):
-        raise InputError(f"none of {len(table)} files could be read:\n" + "\n".join(named[:LONGEST]))
+        raise InputError(f"none of {len(table)} files could be read:\n" + "\n".join(named))
     lines = [
         f"{len(table) - len(bad)} of {len(table)} files predicted, {warned} with a warning: {out / TABLE}"
     ]

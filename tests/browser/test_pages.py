@@ -32,8 +32,8 @@ def visit(browser, url, size=DESK):
 
 
 def test_all_pages_are_there(pages, chapters):
-    assert len(chapters) == 6
-    back = ("results", "data_sheet", "glossary", "bibliography", "this_run")
+    assert len(chapters) == 7
+    back = ("results", "model_card", "data_sheet", "glossary", "bibliography", "this_run")
     for name in ("index", "how_to_read", "instructors", *back):
         assert f"book/{name}.html" in pages
 
