@@ -9,8 +9,6 @@ from pathlib import Path
 
 import nbformat
 
-from sdnet_lib import model_card, results_page
-
 VERSIONS = ("sdnet-lib", "torch", "torchvision", "fastai", "timm", "numpy", "scikit-learn", "scikit-image")
 
 
@@ -43,6 +41,11 @@ def stage(
         else:
             nbformat.write(_not_run(nbformat.read(notebook, as_version=4)), copy)
     (folder / "book" / "this_run.md").write_text(this_run(executed, parameters))
+    from sdnet_lib import (
+        model_card,
+        results_page,
+    )  # which import torch; the command line shall not wait for it
+
     for name, page in {"results": results_page, "model_card": model_card}.items():
         if f"book/{name}" in (root / "_toc.yml").read_text():
             (folder / "book" / f"{name}.md").write_text(page.write())

@@ -41,7 +41,18 @@ def test_help_names_the_commands_and_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    for command in ("book", "phantom", "data", "crop", "approaches", "cv", "tables", "bench"):
+    for command in (
+        "book",
+        "phantom",
+        "data",
+        "crop",
+        "approaches",
+        "cv",
+        "train",
+        "predict",
+        "tables",
+        "bench",
+    ):
         assert command in done.stdout
 
 
