@@ -245,8 +245,7 @@ def table(
     DataFrame
         A row an image and method: the columns of `measure`, and `method`.
     """
-    parts = []
-    facts = cohort[["image_id", "patient_id", "label", "severity"]].reset_index(drop=True)
+    found = {}
     for method in methods:
         if method in BASELINES:
             maps = baseline(method, pixels)
@@ -256,5 +255,14 @@ def table(
         if boxes is not None:
             shape = next(iter(regions.values())).shape[1:]
             maps = np.stack([explain.place(one, box, shape) for one, box in zip(maps, boxes, strict=True)])
-        parts.append(facts.join(measure(maps, regions)).assign(method=method))
+        found[method] = maps
+    return measure_all(cohort, found, regions)
+
+
+def measure_all(
+    cohort: pd.DataFrame, maps: Mapping[str, np.ndarray], regions: Mapping[str, np.ndarray]
+) -> pd.DataFrame:
+    """Measure the maps of several methods for the images of a cohort; see `table` for the result."""
+    facts = cohort[["image_id", "patient_id", "label", "severity"]].reset_index(drop=True)
+    parts = [facts.join(measure(each, regions)).assign(method=method) for method, each in maps.items()]
     return pd.concat(parts, ignore_index=True)

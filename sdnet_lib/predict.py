@@ -113,20 +113,19 @@ def predict(sources: Sequence[str | Path], out: str | Path, models: Sequence[Mod
                     continue
                 file = out / names[row["file"]]
                 drawing.append((row, drawers.submit(_draw, *panel, _note(models), file)))
-                if len(drawing) > QUEUE:
-                    _finish(drawing, rows)
-            while drawing:
-                _finish(drawing, rows)
+                _collect(drawing, rows, QUEUE)
+            _collect(drawing, rows, 0)
     finally:
         _write(out / TABLE, rows)
     return pd.DataFrame(list(rows.values()), columns=COLUMNS)
 
 
-def _finish(drawing: deque, rows: dict[str, dict]) -> None:
-    """Wait for the oldest panel; a file's row counts when its panel is there."""
-    row, drawn = drawing.popleft()
-    drawn.result()
-    rows[row["file"]] = row
+def _collect(drawing: deque, rows: dict[str, dict], most: int) -> None:
+    """Enter the rows whose panels are there; wait for panels while more than `most` are to be drawn."""
+    while drawing and (len(drawing) > most or drawing[0][1].done()):
+        row, drawn = drawing.popleft()
+        drawn.result()
+        rows[row["file"]] = row
 
 
 def _drawers(panels: int, stack: ExitStack) -> Executor:

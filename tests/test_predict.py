@@ -177,7 +177,7 @@ def test_interrupted_it_keeps_what_it_has_and_names_the_rest(tmp_path):
         [sys.executable, "-m", "sdnet_lib.cli", *words], stderr=subprocess.PIPE, start_new_session=True
     )
     deadline = time.monotonic() + 120
-    while not list((tmp_path / "out").glob("*.png")) and time.monotonic() < deadline:
+    while len(list((tmp_path / "out").glob("*.png"))) < 20 and time.monotonic() < deadline:
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGINT)
     error = process.communicate(timeout=60)[1].decode()

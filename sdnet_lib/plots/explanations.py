@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from sdnet_lib.plots.style import CLASS_COLOURS, COLOURS, CYCLE, MARKERS, WIDTH, canvas, style
 
+BRIGHT = 0.995  # of the pixels of a map are below the highest colour, where a map has few bright pixels
 HEAT = "viridis"  # even, told apart by readers with any kind of colour vision, and in print
 LINE = 135  # letters of a note that fit in a line
 STRONGEST = 0.65  # opacity of the highest value of a map; zero is transparent
@@ -28,10 +29,10 @@ def _overlay(axis: Axes, image: np.ndarray, heat: np.ndarray | None) -> None:
     axis.spines[:].set_visible(False)
 
 
-def _scale(figure: Figure, axes: np.ndarray, aspect: float = 40) -> None:
+def _scale(figure: Figure, axes: np.ndarray, label: str) -> None:
     colours = mpl.cm.ScalarMappable(mpl.colors.Normalize(0, 1), HEAT)
-    bar = figure.colorbar(colours, ax=axes, location="bottom", fraction=0.05, aspect=aspect, shrink=0.6)
-    bar.set_label("share of the map's own maximum", fontsize=8)
+    bar = figure.colorbar(colours, ax=axes, location="bottom", fraction=0.05, aspect=40, shrink=0.6)
+    bar.set_label(label, fontsize=8)
     bar.ax.tick_params(labelsize=8)
 
 
@@ -79,7 +80,7 @@ def explanation_rows(
         if outlines is not None and outlines[row].any():
             for axis in axes[row]:
                 axis.contour(outlines[row], levels=[0.5], colors=COLOURS["orange"], linewidths=1)
-    _scale(figure, axes)
+    _scale(figure, axes, "share of the map's own maximum")
     if note:
         figure.suptitle("\n".join(lines), fontsize=8, x=0.01, ha="left")
     return figure
@@ -93,6 +94,9 @@ def method_maps(
     outlines: Sequence[np.ndarray] | None = None,
 ) -> Figure:
     """Show what several methods say of the same images: one image a row, one method a column.
+
+    Maps made pixel by pixel have single pixels far above all others, so each is shown on a scale that ends
+    where `BRIGHT` of its pixels lie below.
 
     Parameters
     ----------
@@ -110,13 +114,14 @@ def method_maps(
         _overlay(axes[row, 0], image, None)
         axes[row, 0].set_ylabel(titles[row], fontsize=8)
         for axis, (method, found) in zip(axes[row, 1:], maps.items(), strict=True):
-            _overlay(axis, image, found[row])
+            most = max(np.quantile(found[row], BRIGHT), 1e-9)
+            _overlay(axis, image, np.clip(found[row] / most, 0, 1))
             if row == 0:
                 axis.set_title(method, fontsize=7)
         if outlines is not None and outlines[row].any():
             for axis in axes[row]:
                 axis.contour(outlines[row], levels=[0.5], colors=COLOURS["orange"], linewidths=0.8)
-    _scale(figure, axes)
+    _scale(figure, axes, f"share of what {BRIGHT:.1%} of a map's pixels are below")
     return figure
 
 
