@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from sdnet_lib import explain, images, lungs, ordinary, uncertainty
+from sdnet_lib import explain, images, lungs, ordinary, plots, uncertainty
 from sdnet_lib.cohort import LABELS
 from sdnet_lib.errors import InputError
 from sdnet_lib.model_files import NO_DEVICE, Model
@@ -112,7 +112,9 @@ def predict(sources: Sequence[str | Path], out: str | Path, models: Sequence[Mod
                     rows[row["file"]] = row
                     continue
                 file = out / names[row["file"]]
-                drawing.append((row, drawers.submit(_draw, *panel, _note(models), file)))
+                drawing.append(
+                    (row, drawers.submit(plots.write_panel, *panel, _note(models), file, NO_DEVICE))
+                )
                 _collect(drawing, rows, QUEUE)
             _collect(drawing, rows, 0)
     finally:
@@ -275,22 +277,6 @@ def _small(image: np.ndarray, maps: np.ndarray, box: lungs.Box) -> tuple[np.ndar
     box = left, top, max(left + 1, right), max(top + 1, bottom)
     placed = np.stack([explain.place(one, box, shape) for one in maps])
     return images.resize(image, shape).astype(np.float16), placed.astype(np.float16)
-
-
-def _draw(image: np.ndarray, maps: np.ndarray, title: str, decision: str, note: str, file: Path) -> None:
-    """Draw one panel, atomically."""
-    from sdnet_lib import plots
-
-    shown = image.astype(np.float32), maps.astype(np.float32)
-    note = f"{note}\n{title}"
-    figure = plots.explanation_rows([shown[0]], [shown[1]], ["radiograph"], [decision], note=note)
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
-    try:
-        options = {"compress_level": 1}  # drawing shall not wait for a smaller file
-        figure.savefig(part, format="png", dpi=90, pil_kwargs=options, metadata={"Warning": NO_DEVICE})
-        os.replace(part, file)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def introduction(models: Sequence[Model]) -> str:

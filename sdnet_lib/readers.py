@@ -18,6 +18,7 @@ from sdnet_lib.generators import Normalise
 from sdnet_lib.profiles import pick_device
 
 BATCH = 16
+FEW = 2  # images that a generator sees at once on a CPU
 Columns = dict[str, np.ndarray]
 
 
@@ -185,7 +186,8 @@ class Sdnet(Reader):
     def views(self, images: Tensor) -> list[Tensor]:
         """Return x+ and x-, normalised."""
         colours = _in_colour(images)
-        return [self.normalise(generator(colours).clamp(0, 1)) for generator in (self.plus, self.minus)]
+        both = (self.plus, self.minus)
+        return [self.normalise(_through(generator, colours).clamp(0, 1)) for generator in both]
 
     def combine(self, answers: list[Tensor]) -> Tensor:
         """Return the outputs (n, 2, 4), x+ first."""
@@ -219,7 +221,7 @@ class Fucitnet(Reader):
     def views(self, images: Tensor) -> list[Tensor]:
         """Return x- and x+, as the generators make them."""
         colours = _in_colour(images)
-        return [self.minus(colours), self.plus(colours)]
+        return [_through(self.minus, colours), _through(self.plus, colours)]
 
     def combine(self, answers: list[Tensor]) -> Tensor:
         """Return the outputs (n, 4): N and P of x-, then N and P of x+."""
@@ -238,3 +240,9 @@ class Fucitnet(Reader):
 
 def _in_colour(images: Tensor) -> Tensor:
     return images.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+
+
+def _through(generator: nn.Module, colours: Tensor) -> Tensor:
+    """Run a generator; on a CPU a few images at a time, whose many maps then stay in its cache."""
+    few = FEW if colours.device.type == "cpu" else len(colours)
+    return torch.cat([generator(part) for part in colours.split(few)])

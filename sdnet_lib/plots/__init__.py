@@ -1,6 +1,6 @@
 """Every figure of the book, in one style: data in, a matplotlib Figure out."""
 
-from sdnet_lib.plots.explanations import change_curves, explanation_rows, method_maps
+from sdnet_lib.plots.explanations import change_curves, explanation_rows, method_maps, write_panel
 from sdnet_lib.plots.pictures import (
     comparison,
     contact_sheet,
@@ -49,4 +49,5 @@ __all__ = [
     "training_runs",
     "twin_answers",
     "twin_rows",
+    "write_panel",
 ]

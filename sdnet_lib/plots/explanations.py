@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -146,3 +148,30 @@ def change_curves(curves: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
     axes[0, 0].set_ylabel("mean probability")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=4, fontsize=8)
     return figure
+
+
+def write_panel(
+    image: np.ndarray, maps: np.ndarray, title: str, decision: str, note: str, file: Path, warning: str
+) -> None:
+    """Write the row of one radiograph as a PNG file, atomically.
+
+    Parameters
+    ----------
+    image, maps, decision
+        As in `explanation_rows`, of any float type.
+    title, note : str
+        Lines above the panel, the note first.
+    file : pathlib.Path
+        In a folder that exists.
+    warning : str
+        Goes into the file's metadata too.
+    """
+    shown, heat = image.astype(np.float32), maps.astype(np.float32)
+    figure = explanation_rows([shown], [heat], ["radiograph"], [decision], note=f"{note}\n{title}")
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        options = {"compress_level": 1}  # drawing shall not wait for a smaller file
+        figure.savefig(part, format="png", dpi=80, pil_kwargs=options, metadata={"Warning": warning})
+        os.replace(part, file)
+    finally:
+        part.unlink(missing_ok=True)
