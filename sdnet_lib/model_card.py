@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from sdnet_lib import model_files, pointing_real, unet
+from sdnet_lib.cohort import SEVERITIES
 from sdnet_lib.evaluation import tables
 from sdnet_lib.evaluation.render import NONE, Table, interval
 from sdnet_lib.evaluation.render import write as render
@@ -32,7 +33,8 @@ WHERE = """
 
 Shares of the energy of the map *why positive*, on positives that the network has not learned from, measured
 on the whole image; 95 % intervals from samples of patients. Maps that know no model, `uniform` and `edges`,
-are there to compare with: on a crop, even a uniform map has more of its energy in the lungs.
+are there to compare with: on a crop, even a uniform map has more of its energy in the lungs. Integrated
+gradients are missing where they would have had to pass through generators: too dear for two cores.
 """
 VALUES = {
     "energy_lungs": "Energy in the lungs",
@@ -85,10 +87,12 @@ def where(stored: pd.DataFrame) -> list[Table]:
         part = everyone[everyone["value"] == value]
         if len(part):
             found.append(_table(part, ["cohort", "approach"], f"{caption}, in %"))
-    levels = stored[stored["approach"].str.startswith("model ") & (stored["severity"] != "all")]
-    part = levels[levels["value"] == "energy_lesions"]
-    if len(part):
-        found.append(_table(part, ["approach", "severity"], "Energy in lesions by severity, in %"))
+    levels = stored[stored["approach"].str.startswith("model ") & stored["severity"].isin(SEVERITIES)]
+    levels = levels.sort_values("severity", key=lambda names: names.map(SEVERITIES.index), kind="stable")
+    for value in ("energy_lesions", "hit_lesions"):
+        part = levels[(levels["value"] == value) & levels["mean"].notna()]
+        if len(part):
+            found.append(_table(part, ["approach", "severity"], f"{VALUES[value]}, by severity, in %"))
     return found
 
 

@@ -42,18 +42,20 @@ def measure(maps: np.ndarray, regions: Mapping[str, np.ndarray]) -> pd.DataFrame
     -------
     DataFrame
         A row a map; `energy_R`, the share of the map's sum inside region R, and `hit_R`, 1 if its highest
-        pixel is there and 0 if not (the pointing game of Zhang et al., ECCV 2016, without tolerance). NaN
-        where a map is zero or the image has no such region.
+        pixel is there and 0 if not (the pointing game of Zhang et al., ECCV 2016, without tolerance); of
+        several highest pixels, the share that is there. NaN where a map is zero or the image has no such
+        region.
     """
     flat = maps.reshape(len(maps), -1).astype(float)
-    total, peak = flat.sum(1), flat.argmax(1)
+    total, highest = flat.sum(1), flat == flat.max(1, keepdims=True)
     rows = {}
     for name, region in regions.items():
         inside = region.reshape(len(maps), -1)
         known = (total > 0) & inside.any(1)
         share = np.divide((flat * inside).sum(1), total, where=total > 0, out=np.zeros(len(maps)))
         rows[f"energy_{name}"] = np.where(known, share, np.nan)
-        rows[f"hit_{name}"] = np.where(known, inside[np.arange(len(maps)), peak], np.nan)
+        hits = (highest & inside).sum(1) / highest.sum(1)
+        rows[f"hit_{name}"] = np.where(known, hits, np.nan)
     return pd.DataFrame(rows)
 
 
@@ -99,7 +101,7 @@ def _interval(sums: np.ndarray, seed: int) -> tuple[float, float, float]:
 
 
 def baseline(name: str, pixels: np.ndarray) -> np.ndarray:
-    """Return maps that no model had a part in, to compare with: float (n, side, side).
+    """Return maps that no model had a part in, to compare with: float (n, side, side) in [0, 1].
 
     Parameters
     ----------
@@ -112,7 +114,7 @@ def baseline(name: str, pixels: np.ndarray) -> np.ndarray:
     if name == "uniform":
         return np.ones(pixels.shape, np.float32)
     slopes = [ndimage.gaussian_gradient_magnitude(image.astype(np.float32), 1) for image in pixels]
-    return np.stack(slopes)
+    return np.stack([slope / max(slope.max(), 1e-9) for slope in slopes])
 
 
 def read_regions(cohort: pd.DataFrame, column: str, side: int) -> np.ndarray:

@@ -56,7 +56,10 @@ def test_energy_and_hits_by_hand():
     region = np.zeros((3, 2, 2), bool)
     region[0, 0, 0] = region[1, 1, 0] = region[2, 0, 0] = True
     found = pointing.measure(maps, {"lesions": region, "nothing": np.zeros_like(region)})
-    assert found["energy_lesions"].tolist()[:2] == [0.75, 0.5] and found["hit_lesions"].tolist()[:2] == [1, 1]
+    assert found["energy_lesions"].tolist()[:2] == [0.75, 0.5] and found["hit_lesions"].tolist()[:2] == [
+        1,
+        0.5,
+    ]
     assert found.iloc[2].isna().all() and found["energy_nothing"].isna().all()
 
 
@@ -65,6 +68,9 @@ def test_a_uniform_map_s_energy_is_the_share_of_the_area():
     region = np.random.default_rng(0).random((2, 8, 8)) > 0.7
     found = pointing.measure(pointing.baseline("uniform", pixels), {"lungs": region})
     assert np.allclose(found["energy_lungs"], region.mean((1, 2)))
+    assert np.allclose(found["hit_lungs"], region.mean((1, 2)))  # all its pixels are highest: chance decides
+    noise = np.random.default_rng(1).integers(0, 256, (2, 8, 8), np.uint8)
+    assert np.allclose(pointing.baseline("edges", noise).max((1, 2)), 1)
     with pytest.raises(InputError, match="unknown baseline 'random': choose from uniform, edges"):
         pointing.baseline("random", pixels)
 
