@@ -28,7 +28,7 @@ METHODS = ("grad-cam", "grad-cam++", "lrp", "gradient", "integrated-gradients", 
 # Integrated gradients pass through the generators sixteen times there and back: too dear for two cores.
 THROUGH_GENERATORS = tuple(method for method in METHODS if method != "integrated-gradients")
 APPROACHES = ("resnet50", "resnet50-crop")
-COHORTS = ("shenzhen", "covidx-mini")
+COHORTS = ("shenzhen", "covidx-mini", "phantom")
 FRESH = 1000  # seed of drawn patients whom no model has seen
 COLUMNS = ("cohort", "approach", "method", "severity", "value", "images", "mean", "low", "high", "code")
 VALUES = ("energy_lesions", "hit_lesions", "energy_lungs", "energy_outside")
