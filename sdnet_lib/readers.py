@@ -6,6 +6,7 @@ Every approach ends in a reader, whatever it was trained with. A reader may look
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -22,7 +23,7 @@ FEW = 2  # images that a generator sees at once on a CPU
 Columns = dict[str, np.ndarray]
 
 
-class Reader(nn.Module):
+class Reader(nn.Module, ABC):
     """What all readers share; a subclass says what its views are and what its answers mean.
 
     Attributes
@@ -35,21 +36,21 @@ class Reader(nn.Module):
         super().__init__()
         self.network = network
 
+    @abstractmethod
     def views(self, images: Tensor) -> list[Tensor]:
         """Return what the network sees of grey images, (n, 1, side, side) in [0, 1]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def combine(self, answers: list[Tensor]) -> Tensor:
         """Put the network's answers to all views together: (n, ...)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def columns(self, outputs: Tensor) -> Columns:
         """Return a prediction table's columns: `prob_N`, `prob_P`, and perhaps more, each (n,)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def scores(self, outputs: Tensor) -> Tensor:
         """Return the outputs that speak for N and for P, (n, 2), before any softmax: what is explained."""
-        raise NotImplementedError
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the outputs for grey images, float (n, 1, side, side) in [0, 1]."""
