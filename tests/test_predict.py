@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -57,6 +58,15 @@ def test_every_film_gets_a_row_and_a_panel(films, tmp_path):
     assert first == f"# {model_files.NO_DEVICE}" and header == ",".join(predict.COLUMNS)
     stored = predict.read_table(tmp_path / "out" / "predictions.csv")
     assert np.allclose(stored["prob_P"], table["prob_P"], atol=1e-4)
+
+
+def test_the_table_comes_back_whatever_a_file_is_called(films, tmp_path):
+    strange = tmp_path / "film #1, 'NA'.png"
+    shutil.copy(films / "film1.png", strange)
+    table = predict.predict([strange, tmp_path / "nan"], tmp_path / "out", [model()])
+    stored = predict.read_table(tmp_path / "out" / "predictions.csv")
+    assert list(stored["file"]) == list(table["file"]) == [str(strange), str(tmp_path / "nan")]
+    assert stored["error"].iloc[0] == "" and stored["error"].iloc[1] == table["error"].iloc[1] != ""
 
 
 def test_a_prediction_is_that_of_the_cohort_s_own_crops(films, tmp_path):
