@@ -36,6 +36,22 @@ on the whole image; 95 % intervals from samples of patients. Maps that know no m
 are there to compare with: on a crop, even a uniform map has more of its energy in the lungs. Integrated
 gradients are missing where they would have had to pass through generators: too dear for two cores.
 """
+CHECKS = """
+## Are the maps about the model?
+
+On positives whose lesions are known. *Likeness* is the rank correlation of a map with the one that the same
+method draws after the network's last layer, last third of the layers, or all layers have got random
+weights: an explanation should become another picture, so a large value is bad. *Deletion* and *insertion*
+are the areas under the probability of P while pixels are blurred, or come back, in the order of the map:
+deletion should be small, insertion large, and both better than in random order.
+"""
+CHECKED = {
+    "alike_last": "last layer",
+    "alike_third": "last third",
+    "alike_all": "all layers",
+    "deletion": "deletion",
+    "insertion": "insertion",
+}
 VALUES = {
     "energy_lungs": "Energy in the lungs",
     "energy_outside": "Energy outside the patient",
@@ -51,6 +67,7 @@ def write() -> str:
         parts += _model(name, model_files.read_card(model_files.SHIPPED / f"{name}.safetensors"))
     stored, origin = pointing_real.load()
     parts += [WHERE, *(render(table, "markdown") for table in where(stored))]
+    parts += [CHECKS, *(render(table, "markdown") for table in checks(stored))]
     parts.append(
         f"\nNetworks of `{origin['backbone']}` at {origin['side']} pixels. Command: `{origin['command']}`\n"
     )
@@ -96,6 +113,20 @@ def where(stored: pd.DataFrame) -> list[Table]:
     return found
 
 
+def checks(stored: pd.DataFrame) -> list[Table]:
+    """Return a table a network of what `pointing.checks` found: a row a method."""
+    found, part = [], stored[stored["value"].isin(CHECKED)]
+    for (cohort, approach), group in part.groupby(["cohort", "approach"], sort=False):
+        rows = []
+        for method, own in group.groupby("method", sort=False):
+            by_value = own.set_index("value")
+            rows.append([method, *(_cell(by_value.loc[value], 2, 1) for value in CHECKED)])
+        images = int(group["images"].max())
+        header = ["", *CHECKED.values()]
+        found.append(Table(f"{cohort} {approach}, {images} images: likeness and areas", header, rows))
+    return found
+
+
 def _table(part: pd.DataFrame, keys: list[str], caption: str) -> Table:
     methods = list(dict.fromkeys(part["method"]))
     rows = []
@@ -106,9 +137,9 @@ def _table(part: pd.DataFrame, keys: list[str], caption: str) -> Table:
     return Table(caption, ["", "Images", *methods], rows)
 
 
-def _cell(row: pd.Series) -> str:
+def _cell(row: pd.Series, digits: int = 0, factor: int = 100) -> str:
     known = not np.isnan(row["mean"])
-    return interval(row["mean"], row["low"], row["high"], 0) if known else NONE
+    return interval(row["mean"], row["low"], row["high"], digits, factor) if known else NONE
 
 
 def lungs() -> str:

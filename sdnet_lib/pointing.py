@@ -21,11 +21,18 @@ from sdnet_lib.errors import InputError
 from sdnet_lib.readers import Reader
 from sdnet_lib.uncertainty import probabilities
 
+KINDS = ("deletion", "insertion")
 STEPS = 10  # of a deletion or insertion curve
 BLUR = 1 / 8  # of the side: what a deleted pixel shows instead
 DARK = 0.1  # of the brightest: what is darker everywhere around is air
 DRAWS = 1000
 BASELINES = ("uniform", "edges")  # maps that know no model
+STAGES = {
+    "last": 0.01,
+    "third": 0.33,
+    "all": 1.0,
+}  # shares of the layers that forget, from the last backwards
+RANDOM = "random order"  # of pixels, which deletion and insertion have to beat
 
 
 def measure(maps: np.ndarray, regions: Mapping[str, np.ndarray]) -> pd.DataFrame:
@@ -195,8 +202,8 @@ def curve(reader: Reader, pixels: np.ndarray, maps: np.ndarray, label: str, kind
         Probabilities while 0, 1/`STEPS`, ... 1 of the pixels are changed. A map that names what matters falls
         early in a deletion and rises early in an insertion.
     """
-    if kind not in ("deletion", "insertion"):
-        raise InputError(f"unknown kind of curve {kind!r}: choose deletion or insertion")
+    if kind not in KINDS:
+        raise InputError(f"unknown kind of curve {kind!r}: choose {' or '.join(KINDS)}")
     soft = np.stack([ndimage.gaussian_filter(image, BLUR * image.shape[-1]) for image in pixels])
     before, after = (pixels, soft) if kind == "deletion" else (soft, pixels)
     order = (-maps).reshape(len(maps), -1).argsort(1, kind="stable").argsort(1).reshape(maps.shape)
@@ -211,6 +218,51 @@ def curve(reader: Reader, pixels: np.ndarray, maps: np.ndarray, label: str, kind
 def area(curves: np.ndarray) -> np.ndarray:
     """Return the area under each curve of `curve`, (n,), in [0, 1]."""
     return np.trapezoid(curves, dx=1 / (curves.shape[1] - 1), axis=1)
+
+
+def checks(
+    reader: Reader,
+    cohort: pd.DataFrame,
+    pixels: np.ndarray,
+    methods: Sequence[str],
+    label: str = "P",
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Ask of each map whether it outlives its network's weights, and whether the answer hangs on its pixels.
+
+    Parameters
+    ----------
+    reader, cohort, pixels, label
+        As in `table`.
+    methods : sequence of str
+        From `explain.METHODS`.
+    seed : int
+        Draws the weights, and the order of `RANDOM`.
+
+    Returns
+    -------
+    DataFrame
+        A row an image and method: `alike_last`, `alike_third` and `alike_all`, the `likeness` to the map
+        after these layers have forgotten (zero where that is flat), and `deletion` and `insertion`, the
+        `area` under each `curve`. Then the areas for the order of the image's edges and for a random one.
+    """
+    column = LABELS.index(label)
+    maps = {method: explain.pair(reader, pixels, method)[:, column] for method in methods}
+    alike = {method: {} for method in methods}
+    for stage, share in STAGES.items():
+        forgetful = randomised(reader, share, seed)
+        for method in methods:
+            again = explain.pair(forgetful, pixels, method)[:, column]
+            alike[method][f"alike_{stage}"] = np.nan_to_num(likeness(maps[method], again))
+    orders = maps | {
+        "edges": baseline("edges", pixels),
+        RANDOM: np.random.default_rng(seed).random(pixels.shape),
+    }
+    facts, parts = _facts(cohort), []
+    for method, order in orders.items():
+        found = {kind: area(curve(reader, pixels, order, label, kind)) for kind in KINDS}
+        parts.append(facts.assign(**alike.get(method, {}), **found, method=method))
+    return pd.concat(parts, ignore_index=True)
 
 
 def table(
@@ -265,6 +317,10 @@ def measure_all(
     cohort: pd.DataFrame, maps: Mapping[str, np.ndarray], regions: Mapping[str, np.ndarray]
 ) -> pd.DataFrame:
     """Measure the maps of several methods for the images of a cohort; see `table` for the result."""
-    facts = cohort[["image_id", "patient_id", "label", "severity"]].reset_index(drop=True)
+    facts = _facts(cohort)
     parts = [facts.join(measure(each, regions)).assign(method=method) for method, each in maps.items()]
     return pd.concat(parts, ignore_index=True)
+
+
+def _facts(cohort: pd.DataFrame) -> pd.DataFrame:
+    return cohort[["image_id", "patient_id", "label", "severity"]].reset_index(drop=True)

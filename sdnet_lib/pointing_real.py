@@ -32,6 +32,8 @@ COHORTS = ("shenzhen", "covidx-mini", "phantom")
 FRESH = 1000  # seed of drawn patients whom no model has seen
 COLUMNS = ("cohort", "approach", "method", "severity", "value", "images", "mean", "low", "high", "code")
 VALUES = ("energy_lesions", "hit_lesions", "energy_lungs", "energy_outside")
+CHECKS = (*(f"alike_{stage}" for stage in pointing.STAGES), *pointing.KINDS)
+CHECKED = 32  # positives with lesions: each is predicted some hundred times
 
 
 class Tested(NamedTuple):
@@ -50,8 +52,9 @@ def load() -> tuple[pd.DataFrame, dict]:
     Returns
     -------
     DataFrame
-        `cohort`, `approach`, `method`, `severity` (``all`` or a level), `value` (one of `VALUES`), `images`,
-        `mean`, `low`, `high`: shares, with 95 % intervals; `code`: a hash of the code that measured.
+        `cohort`, `approach`, `method`, `severity` (``all`` or a level), `value` (one of `VALUES` and
+        `CHECKS`), `images`, `mean`, `low`, `high`: shares, with 95 % intervals; `code`: a hash of the code
+        that measured.
     dict
     """
     return _read(RESULTS / "pointing.csv"), json.loads((RESULTS / "pointing.json").read_text())
@@ -122,7 +125,7 @@ def measured(tested: Tested) -> Iterator[pd.DataFrame]:
         tested.cohort.iloc[rows],
         tested.pixels[rows],
         {name: region[rows] for name, region in tested.regions.items()},
-        METHODS if isinstance(tested.reader, Single) else THROUGH_GENERATORS,
+        _methods(tested.reader),
         boxes=boxes,
     )
     values = [value for value in VALUES if value in found]
@@ -132,11 +135,23 @@ def measured(tested: Tested) -> Iterator[pd.DataFrame]:
         yield pointing.summarise(levels, ["method", "severity"], values)
 
 
-def _kept(cohort: str, approach: str, make: Callable[..., Tested], *given: object) -> pd.DataFrame:
-    """Return what `measured` says, from the cache if it was measured before; `code` says by which code."""
-    file = cache_dir() / "pointing" / f"{cohort} {approach}.csv"
+def checked(tested: Tested) -> Iterator[pd.DataFrame]:
+    """Check why P on a few positives that have lesions."""
+    rows = np.flatnonzero(tested.regions["lesions"].any((1, 2)))[:CHECKED]
+    methods = [method for method in _methods(tested.reader) if method not in pointing.BASELINES]
+    found = pointing.checks(tested.reader, tested.cohort.iloc[rows], tested.pixels[rows], methods)
+    yield pointing.summarise(found.assign(severity="all"), ["method", "severity"], CHECKS)
+
+
+def _methods(reader: Reader) -> Sequence[str]:
+    return METHODS if isinstance(reader, Single) else THROUGH_GENERATORS
+
+
+def _kept(name: str, look: Callable, make: Callable[..., Tested], *given: object) -> pd.DataFrame:
+    """Return what `look` says, from the cache if it was asked before; `code` says by which code."""
+    file = cache_dir() / "pointing" / f"{name}.csv"
     if not file.exists():
-        table = pd.concat(measured(make(*given))).assign(code=study.code_hash())
+        table = pd.concat(look(make(*given))).assign(code=study.code_hash())
         study.write_text(file, table.to_csv(index=False))
     return _read(file)
 
@@ -154,7 +169,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     both = [(name, approach) for name in COHORTS for approach in APPROACHES]
     jobs = {(name, approach): (trained, name, approach, given.data) for name, approach in both}
     jobs["phantom", f"model {model_files.DEFAULT}"] = (shipped, model_files.DEFAULT)
-    parts = [_kept(*key, *job).assign(cohort=key[0], approach=key[1]) for key, job in jobs.items()]
+    parts = []
+    for (name, approach), job in jobs.items():
+        found = [_kept(f"{name} {approach}", measured, *job)]
+        if name == "phantom":  # whose lesions are known
+            found.append(_kept(f"{name} {approach} checks", checked, *job))
+        parts.append(pd.concat(found).assign(cohort=name, approach=approach))
     table = pd.concat(parts)[list(COLUMNS)]
     origin = {
         "command": "python -m sdnet_lib.pointing_real --data DIR",

@@ -142,6 +142,19 @@ def test_the_answer_falls_first_where_the_map_is_right(reader):
         pointing.curve(reader, pixels, right, "P", "erasure")
 
 
+def test_checks_beside_an_order_that_knows_nothing(real):
+    pixels = np.random.default_rng(0).integers(0, 256, (3, SIDE, SIDE), np.uint8)
+    facts = pd.DataFrame({"image_id": list("abc"), "patient_id": list("abc"), "label": "P", "severity": ""})
+    found = pointing.checks(real, facts, pixels, ["gradient", "lrp"])
+    assert list(found["method"].unique()) == ["gradient", "lrp", "edges", pointing.RANDOM]
+    by_method = found.set_index("method")
+    assert by_method.loc[["edges", pointing.RANDOM], "alike_all"].isna().all()
+    assert by_method.loc[["gradient", "lrp"], "alike_all"].between(-1, 0.9).all()
+    maps = explain.pair(real, pixels, "lrp")[:, 1]
+    falls = pointing.area(pointing.curve(real, pixels, maps, "P", "deletion"))
+    assert by_method.loc["lrp", "deletion"].tolist() == pytest.approx(falls.tolist(), abs=1e-4)
+
+
 def test_dropout_doubts_more_where_the_answer_hangs_on_few_units(real):
     pixels = np.random.default_rng(0).integers(0, 256, (20, SIDE, SIDE), np.uint8)
     state = torch.get_rng_state()
@@ -215,10 +228,14 @@ def test_the_stored_measurements_and_the_card_that_shows_them():
     table, origin = pointing_real.load()
     assert list(table.columns) == list(pointing_real.COLUMNS) and origin["command"].endswith("--data DIR")
     known = table.dropna(subset=["mean"])
-    assert set(table["cohort"]) == set(pointing_real.COHORTS) and known["mean"].between(0, 1).all()
+    shares = known[~known["value"].str.startswith("alike_")]
+    assert set(table["cohort"]) == set(pointing_real.COHORTS) and shares["mean"].between(0, 1).all()
+    assert set(table["value"]) == {*pointing_real.VALUES, *pointing_real.CHECKS}
     assert ((known["low"] <= known["mean"]) & (known["mean"] <= known["high"])).all()
     page = model_card.write()
     assert "Not a medical device" in page and "## `synthetic`" in page and "## `biased-demo`" in page
     row = known[(known["value"] == "energy_lungs") & (known["severity"] == "all")].iloc[0]
     assert f"{100 * row['mean']:.0f} [{100 * row['low']:.0f}" in page
+    row = known[(known["value"] == "alike_all") & (known["method"] == "lrp")].iloc[0]
+    assert f"{row['mean']:.2f} [{row['low']:.2f}" in page
     assert "### " in model_card.lungs() and not model_card.lungs().startswith("# ")
