@@ -219,9 +219,11 @@ def _summaries(predictions: pd.DataFrame) -> list[Table]:
     main, levels = tables.table_numbers(predictions)
     over = "mean ± sd over runs, in %"
     if main == 7:
-        matched = tables.table_5(tables.match_negatives(predictions))
-        found = [summary_table(matched, f"Layout of Table 7, as many negatives as positives: {over}")]
-        found += [summary_table(tables.table_5(predictions), f"The same with all negatives: {over}")]
+        matched = tables.match_negatives(predictions)
+        caption = f"Layout of Table 7, as many negatives as positives: {over}"
+        found = [summary_table(tables.table_5(matched), caption)]
+        if len(matched) < len(predictions):
+            found += [summary_table(tables.table_5(predictions), f"The same with all negatives: {over}")]
     else:
         found = [summary_table(tables.table_5(predictions), f"Layout of Table 5: {over}")]
     if levels:

@@ -108,6 +108,18 @@ def test_the_files_that_the_readme_maps_exist():
         assert (ROOT / target).exists(), target
 
 
+def test_every_module_is_on_the_map_for_contributors():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    text = text[text.index("## Find your way") : text.index("## Add or change a notebook")]
+    named = {name.rstrip("/") for name in re.findall(r"`(\w+/?)`", text)} - {"sdnet_lib", "data_scripts"}
+    inside = [
+        path
+        for path in (ROOT / "sdnet_lib").iterdir()
+        if path.suffix == ".py" or (path / "__init__.py").exists()
+    ]
+    assert named == {path.stem for path in inside} - {"__init__"}
+
+
 def test_licences_and_the_warning_are_there():
     assert "Apache License" in (ROOT / "LICENSE").read_text()
     assert "Creative Commons Attribution 4.0 International" in (ROOT / "LICENSE-text").read_text()
