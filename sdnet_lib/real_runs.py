@@ -20,20 +20,22 @@ from sdnet_lib.profiles import cache_dir
 
 PACKED = Path(__file__).parent / "results" / "runs"
 # What two cores can do: the paper's networks see 224 pixels, and its generators train for up to 50 epochs.
-SIZES = {"folds": 5, "generator_epochs": 1}
+SIZES = {"folds": 5, "generator_epochs": 1, "side": 64}
+TINY = SIZES | {"side": 32}
+LONG = SIZES | {"epochs": 40, "patience": 10}
 MAIN, OURS = ("resnet50", "resnet50-crop"), ("fucitnet", "covid-sdnet")
 RIVALS = ("darkcovidnet", "covidnet-c", "covid-caps")
 MORE_RIVALS = ("mobilenet", "deepcovidexplainer", "bayesian-resnet50v2")
 
 
 class Plan(NamedTuple):
-    """A study: its cohort, where its networks are carried to, how often each approach runs, image side."""
+    """A study: its cohort, where its networks are carried to, how often each approach runs, and its sizes."""
 
     cohort: str
     elsewhere: tuple[str, ...]
     repeats: dict[str, int]
     without_pcr: bool = False
-    side: int = 64
+    sizes: dict[str, int] = SIZES
 
 
 STUDIES = {
@@ -42,11 +44,12 @@ STUDIES = {
         "shenzhen",
         ("montgomery",),
         dict.fromkeys((*MAIN, *OURS, *RIVALS, *MORE_RIVALS), 1),
-        side=32,
+        sizes=TINY,
     ),
     "covidx-mini": Plan("covidx-mini", ("actualmed",), dict.fromkeys(MAIN, 1)),
     "nih-pneumonia": Plan("nih-pneumonia", (), dict.fromkeys(MAIN, 1)),
     "phantom": Plan("phantom", (), dict.fromkeys((*MAIN, *OURS, *RIVALS), 1)),
+    "phantom-longer": Plan("phantom", (), dict.fromkeys((*MAIN, *OURS, *RIVALS), 1), sizes=LONG),
     "phantom-biased": Plan("phantom-biased", ("phantom",), dict.fromkeys((*MAIN, *RIVALS), 1)),
     "phantom-no-pcr": Plan("phantom", (), dict.fromkeys((*MAIN, *RIVALS), 1), without_pcr=True),
 }
@@ -91,7 +94,7 @@ def run(name: str, data: Path, jobs: int) -> None:
         asked = crossval.study_of(
             plan.cohort,
             folder(name),
-            changes={"repeats": repeats, "side": plan.side} | SIZES,
+            changes={"repeats": repeats} | plan.sizes,
             without_pcr=plan.without_pcr,
             elsewhere=plan.elsewhere,
             data=data,
