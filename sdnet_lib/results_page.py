@@ -57,6 +57,13 @@ ABOUT = {
         "method can do better. **What it does not mean**: opacities that a program draws are not "
         "pneumonia, and an order of methods on drawings need not hold on films.",
     ),
+    "phantom-longer": About(
+        "Synthetic, one hospital, trained longer",
+        "The first study once more, with eight times as many epochs at most; validation stops a training "
+        "that no longer improves. **What it means**: equal epochs are not a fair comparison, for networks "
+        "that start from random numbers need more of them. **What it does not mean**: that this is all that "
+        "any of them can do; the images are as small as before.",
+    ),
     "phantom-no-pcr": About(
         "Synthetic, one hospital, without Normal-PCR+",
         "The same cohort without the positives whose lungs look normal, in training and in test: the "
@@ -87,6 +94,13 @@ ABOUT = {
         "images in few epochs. **What it does not mean**: a ranking. Five runs of a cross-validation "
         "can hardly tell two rows apart, and some of these networks were built for images many times "
         "as wide.",
+    ),
+    "shenzhen-32px-longer": About(
+        "Tuberculosis, one hospital, tiny images, trained longer",
+        "The tiny images again, with eight times as many epochs at most, for the approaches that two cores "
+        "can train so long. **What it means**: set beside the study before, it shows how much of a row was "
+        "the number of epochs. **What it does not mean**: that more epochs close the gap to images of a "
+        "useful size.",
     ),
     "nih-pneumonia": About(
         "Pneumonia, one archive",
