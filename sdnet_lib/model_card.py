@@ -41,9 +41,10 @@ CHECKS = """
 
 On positives whose lesions are known. *Likeness* is the rank correlation of a map with the one that the same
 method draws after the network's last layer, last third of the layers, or all layers have got random
-weights: an explanation should become another picture, so a large value is bad. *Deletion* and *insertion*
-are the areas under the probability of P while pixels are blurred, or come back, in the order of the map:
-deletion should be small, insertion large, and both better than in random order.
+weights: an explanation should become another picture, so a large value is bad. A map that becomes flat
+counts as zero. *Deletion* and *insertion* are the areas under the probability of P while pixels are
+blurred, or come back, in the order of the map: deletion should be small, insertion large, and both better
+than in random order.
 """
 CHECKED = {
     "alike_last": "last layer",
