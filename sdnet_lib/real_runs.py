@@ -22,7 +22,7 @@ PACKED = Path(__file__).parent / "results" / "runs"
 # What two cores can do: the paper's networks see 224 pixels, and its generators train for up to 50 epochs.
 SIZES = {"folds": 5, "generator_epochs": 1, "side": 64}
 TINY = SIZES | {"side": 32}
-LONG = {"epochs": 40, "patience": 10}
+LONG = SIZES | {"epochs": 40, "patience": 10}
 MAIN, OURS = ("resnet50", "resnet50-crop"), ("fucitnet", "covid-sdnet")
 RIVALS = ("darkcovidnet", "covidnet-c", "covid-caps")
 MORE_RIVALS = ("mobilenet", "deepcovidexplainer", "bayesian-resnet50v2")
@@ -46,13 +46,10 @@ STUDIES = {
         dict.fromkeys((*MAIN, *OURS, *RIVALS, *MORE_RIVALS), 1),
         sizes=TINY,
     ),
-    "shenzhen-32px-longer": Plan(
-        "shenzhen", ("montgomery",), dict.fromkeys((*MAIN, *RIVALS), 1), sizes=TINY | LONG
-    ),
     "covidx-mini": Plan("covidx-mini", ("actualmed",), dict.fromkeys(MAIN, 1)),
     "nih-pneumonia": Plan("nih-pneumonia", (), dict.fromkeys(MAIN, 1)),
     "phantom": Plan("phantom", (), dict.fromkeys((*MAIN, *OURS, *RIVALS), 1)),
-    "phantom-longer": Plan("phantom", (), dict.fromkeys((*MAIN, *OURS, *RIVALS), 1), sizes=SIZES | LONG),
+    "phantom-longer": Plan("phantom", (), dict.fromkeys((*MAIN, *OURS, *RIVALS), 1), sizes=LONG),
     "phantom-biased": Plan("phantom-biased", ("phantom",), dict.fromkeys((*MAIN, *RIVALS), 1)),
     "phantom-no-pcr": Plan("phantom", (), dict.fromkeys((*MAIN, *RIVALS), 1), without_pcr=True),
 }

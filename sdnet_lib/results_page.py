@@ -95,13 +95,6 @@ ABOUT = {
         "can hardly tell two rows apart, and some of these networks were built for images many times "
         "as wide.",
     ),
-    "shenzhen-32px-longer": About(
-        "Tuberculosis, one hospital, tiny images, trained longer",
-        "The tiny images again, with eight times as many epochs at most, for the approaches that two cores "
-        "can train so long. **What it means**: set beside the study before, it shows how much of a row was "
-        "the number of epochs. **What it does not mean**: that more epochs close the gap to images of a "
-        "useful size.",
-    ),
     "nih-pneumonia": About(
         "Pneumonia, one archive",
         "Pneumonia against no finding inside ChestX-ray8, with as many of each view in both classes. "
