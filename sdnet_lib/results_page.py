@@ -33,8 +33,8 @@ column.
   longer.
 - The two ResNet-50 rows, FuCiTNet and COVID-SDNet stand for the paper's *methods*. Their trunk is a smaller
   network that has seen ImageNet; each study says which.
-- Rivals that start from random numbers have a hard time in a few epochs. The column *weights at the start*
-  says which do. A low row is no verdict on the paper that it comes from.
+- Rivals that start from random numbers may need more than a few epochs. The column *weights at the start*
+  says which do; one study is trained longer. A low row is no verdict on the paper that it comes from.
 - These are not COVIDGR's patients, so no number here confirms or refutes one of the paper's.
 :::
 """
