@@ -59,8 +59,8 @@ ABOUT = {
     ),
     "phantom-longer": About(
         "Synthetic, one hospital, trained longer",
-        "The first study once more, with up to 40 epochs for every classifier, as far as its own "
-        "recipe goes (COVIDNet's ends after ten). Generators keep their single epoch, so FuCiTNet's "
+        "The first study once more, with many more epochs allowed to every classifier, as far as "
+        "its own recipe goes (COVIDNet's ends after ten). Generators keep their single epoch, so FuCiTNet's "
         "own row gains nothing. "
         "**What it means**: equal epochs are not a fair comparison, for networks that start from random "
         "numbers need more of them. **What it does not mean**: that this is all that any of them can do; the "
