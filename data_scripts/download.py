@@ -136,6 +136,7 @@ def unpack(archive: Path, folder: Path) -> None:
             _check_space(archive, members, part)
             for member in tqdm(members, desc=f"unpack {archive.name}", unit="file", disable=None):
                 zipped.extract(member, part)
+    # zipfile raises the last two for a compression it does not know, and for a password
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
         raise InputError(
             f"{archive}: not a sound zip file ({_one_line(error)}); delete it to fetch it again"

@@ -269,7 +269,8 @@ def _enlarge(maps: Tensor, side: int) -> Tensor:
 
     Strided convolutions of a network with random weights put a cell half a cell beside its place here.
     Trained weights make up for it: by its gradients, a cell of 32 pixels of the ImageNet network at hand is
-    centred 11 pixels from its first, where 15.5 would be the middle and the untrained network's is 31.
+    centred about 11 pixels from its first (over noise images of 512 pixels), where 15.5 would be the middle
+    and the untrained network's is 31.
     """
     return F.interpolate(maps, (side, side), mode="bilinear", align_corners=False)
 

@@ -27,11 +27,8 @@ BLUR = 1 / 8  # of the side: what a deleted pixel shows instead
 DARK = 0.1  # of the brightest: what is darker everywhere around is air
 DRAWS = 1000
 BASELINES = ("uniform", "edges")  # maps that know no model
-STAGES = {
-    "last": 0.01,
-    "third": 0.33,
-    "all": 1.0,
-}  # shares of the layers that forget, from the last backwards
+# shares of the layers that forget, from the last backwards
+STAGES = {"last": 0.01, "third": 0.33, "all": 1.0}
 RANDOM = "random order"  # of pixels, which deletion and insertion have to beat
 
 
