@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nbformat
 
-VERSIONS = ("sdnet-lib", "torch", "torchvision", "fastai", "timm", "numpy", "scikit-learn", "scikit-image")
+VERSIONS = ("sdnet-lib", "torch", "torchvision", "fastai", "timm", "numpy", "scikit-learn")
 
 
 def stage(
