@@ -74,15 +74,16 @@ def predict() -> None:
 
 def grad_cam() -> None:
     """Why N and why P: the maps of one film by each shipped model."""
-    from sdnet_lib import explain, model_files
+    from sdnet_lib.explain import saliency
+    from sdnet_lib.studies import model_file
 
     film = Image.open(next(Path("crops/homogeneous/images").glob("*1.png"))).convert("L")
     Path("grad_cam").mkdir()
     maps = {}
     for name in MODELS:
-        model = model_files.read(name)
-        pixels = np.array(film.resize((model.side, model.side)))[None]
-        maps[name] = explain.pair(model.reader, pixels)
+        model = model_file.read(name)
+        pixels = np.array(film.resize((model.image_size, model.image_size)))[None]
+        maps[name] = saliency.pair(model.predictor, pixels)
     np.savez_compressed("grad_cam/maps.npz", **maps)
 
 
