@@ -5,7 +5,7 @@ Write `stored` anew only in a commit that means to change a number, and say ther
 
 Everything goes through the command line, so that a module can move without a change here; only Grad-CAM needs
 the library. ``covid-caps-published`` and ``covid-caps-retrained`` are left out: their authors' weights do not
-come with the course (`tests/rivals/test_covidcaps_weights.py` checks how they are read).
+come with the course (`tests/models/baselines/test_covidcaps_weights.py` checks how they are read).
 """
 
 import os
