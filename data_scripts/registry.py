@@ -107,13 +107,18 @@ def load_cohort(
 def _load_named(name: str, data: str | Path | None, profile: str, seed: int) -> pd.DataFrame:
     if name in SYNTHETIC:
         return synthetic.read(name, profile, seed)
-    data_set, root = PUBLIC[name], _root(data)
-    if not _is_here(data_set, root):
+    root = _root(data)
+    if not is_here(name, root):
         raise InputError(
             f"{name} is not in {root}: fetch it with `sdnet data get {name}`, "
             "or say with --data DIR where a copy lies"
         )
-    return data_set.read(root)
+    return PUBLIC[name].read(root)
+
+
+def is_here(name: str, data: str | Path) -> bool:
+    """Say whether the public set `name` lies in the folder `data`."""
+    return all((Path(data) / part).exists() for part in PUBLIC[name].needs)
 
 
 def describe(data: str | Path | None = None) -> list[Row]:
@@ -138,7 +143,7 @@ def get(name: str, data: str | Path | None = None) -> str:
     if name in SYNTHETIC:
         raise InputError(f"{name} is synthetic: it is made when first used, there is nothing to fetch")
     data_set, root = PUBLIC[name], _root(data, must_exist=False)
-    if not _is_here(data_set, root):
+    if not is_here(name, root):
         data_set.fetch(root)
     lines = _summary(data_set.read(root), data_set)
     return "\n".join([*lines, f"licence: {data_set.licence}", f"cite: {data_set.cite}"])
@@ -176,13 +181,9 @@ def _root(data: str | Path | None, *, must_exist: bool = True) -> Path:
     return Path(data)
 
 
-def _is_here(data_set: DataSet, root: Path) -> bool:
-    return all((root / part).exists() for part in data_set.needs)
-
-
 def _row(data_set: DataSet, root: Path) -> Row:
     counts = ", ".join(f"{count} {label}" for label, count in data_set.published.items())
-    where = str(root) if _is_here(data_set, root) else f"not here: sdnet data get {data_set.name}"
+    where = str(root) if is_here(data_set.name, root) else f"not here: sdnet data get {data_set.name}"
     return Row(
         data_set.name, data_set.what, counts, data_set.labels, data_set.source, data_set.licence, where
     )
