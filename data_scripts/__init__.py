@@ -7,11 +7,12 @@ into the same layout, so a local copy and a fetched one are read alike.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
-
-import pandas as pd
+from typing import TYPE_CHECKING, NamedTuple
 
 from sdnet_lib.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SYNTHETIC = {
     "phantom": "synthetic radiographs with known truth: one hospital",
