@@ -195,7 +195,7 @@ def executed_copies(notebooks: list[Path], parameters: dict, output: Path) -> di
 
 
 def _pages_key(root: Path, notebooks: list[Path], copies: dict[Path, Path]) -> str:
-    """Return a hash of all that the web pages are made of; the names of the `copies` stand for the library."""
+    """Return a hash of all that web pages are made of; the names of the `copies` stand for the library."""
     prose = sorted(f for f in (root / "book").rglob("*") if f.is_file() and "__pycache__" not in f.parts)
     digest = hashlib.sha256()
     for file in [root / "_config.yml", root / "_toc.yml", *prose, *notebooks, *copies.values()]:

@@ -28,7 +28,7 @@ ERROR_LINES = 12  # how much of a failing cell's traceback is shown
 ONE_THREAD = dict.fromkeys(
     ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"], "1"
 )
-# chapters are forks of a process that has only imported papermill: importing takes seconds, and no thread runs
+# chapters are forks of a process that has imported papermill, which takes seconds, and done nothing else
 FORKS = multiprocessing.get_context("forkserver")
 # how Python prints a warning; a cell's file is called ipykernel_PID/NUMBER.py
 WARNING = re.compile(r"^(?P<file>\S[^\n]*?):\d+: (?P<category>\w+): ", re.MULTILINE)
