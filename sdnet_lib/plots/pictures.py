@@ -105,7 +105,7 @@ def flow_diagram(flow: pd.DataFrame, released: dict[str, int]) -> Figure:
     Parameters
     ----------
     flow : DataFrame
-        Columns ``rule, excluded, left``; the first row is the archive, see `sdnet_lib.archive.flow`.
+        Columns ``rule, excluded, left``; the first row is the archive, see `sdnet_lib.data.release.flow`.
     released : dict of str to int
         Images by class, for the last box.
     """
@@ -148,7 +148,7 @@ def lung_parts(
     ----------
     images : sequence of array, (H, W)
     parts : sequence of dict of str to array of bool, (H, W)
-        Of `sdnet_lib.rale.part_masks`, one a picture.
+        Of `sdnet_lib.data.severity.part_masks`, one a picture.
     affected : sequence of sequence of str
         Names of the affected parts, one sequence a picture.
     titles : sequence of str
@@ -173,9 +173,9 @@ def extents(scores: pd.DataFrame, levels: pd.Series) -> Figure:
     Parameters
     ----------
     scores : DataFrame
-        ``extent`` (0 to 8) and ``opacity`` (0 to 6), one row an image; see `sdnet_lib.extents`.
+        ``extent`` (0 to 8) and ``opacity`` (0 to 6), one row an image; see `sdnet_lib.data.extents`.
     levels : Series, ordered categorical
-        The level of each row; see `sdnet_lib.rale.extent_severities`.
+        The level of each row; see `sdnet_lib.data.severity.extent_severities`.
     """
     figure, axes = canvas(1, 2, height=3.0)
     bars, dots = axes[0]

@@ -9,11 +9,11 @@ import nbformat
 import pytest
 from bs4 import BeautifulSoup
 from filelock import FileLock
-from tiny_course import notebook, write
 
-from sdnet_lib import book
-from sdnet_lib.errors import InputError
-from sdnet_lib.execution import BookError
+from sdnet_lib.files import InputError
+from sdnet_lib.publish import build
+from sdnet_lib.publish.execution import BookError
+from tests.publish.tiny_course import notebook, write
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def built(tmp_path_factory):
     where = "import os, sys\nprint(os.listdir(), sys.executable)"
     root = write(folder / "course", **{"01_a": notebook(count, "1 + 1"), "02_b": notebook(where)})
     before = [file.read_bytes() for file in sorted((root / "notebooks").iterdir())]
-    page = book.build(root)
+    page = build.build(root)
     return root, page, ran, before
 
 
@@ -33,7 +33,7 @@ def red(tmp_path, *cells, **options):
     """Build a course with these cells and return the complaint; no page may come of it."""
     root = write(tmp_path / "course", **{"01_a": notebook(*cells)})
     with pytest.raises(BookError) as error:
-        book.build(root, **options)
+        build.build(root, **options)
     assert not (root / "_build" / "html").exists()
     assert not list((root / "_build" / "executed").glob("*.ipynb"))
     assert not (root / "_build" / "running").exists()
@@ -63,8 +63,8 @@ def test_a_second_build_runs_nothing_and_imports_nothing_heavy(built):
     root, _, ran, _ = built
     before = ran.read_text()
     check = (
-        "import sys\nfrom pathlib import Path\nfrom sdnet_lib import book\n"
-        f"book.build(Path({str(root)!r}))\n"
+        "import sys\nfrom pathlib import Path\nfrom sdnet_lib.publish import build\n"
+        f"build.build(Path({str(root)!r}))\n"
         "heavy = {'torch', 'pandas', 'matplotlib', 'papermill', 'nbformat', 'sphinx'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
@@ -95,12 +95,12 @@ def test_executed_copies_do_not_say_where_they_ran(built):
 def test_one_chapter_alone_with_another_seed(built, capsys):
     root, _, ran, _ = built
     output, before = root / "_build_only", ran.read_text()
-    book.build(root, output, only="02", seed=5)
+    build.build(root, output, only="02", seed=5)
     assert ran.read_text() == before
     assert "left out of this build" in (output / "html/notebooks/01_a.html").read_text()
     page = BeautifulSoup((output / "html/notebooks/02_b.html").read_text(), "html.parser")
     assert "seed = 5" in page.get_text()
-    book.build(root, output, only="02", seed=5)
+    build.build(root, output, only="02", seed=5)
     assert "the pages are up to date" in capsys.readouterr().out
 
 
@@ -126,13 +126,13 @@ def test_a_dying_kernel_is_reported(tmp_path):
 def test_what_a_library_says_is_in_the_log_and_not_on_the_page(tmp_path, capsys):
     noisy = notebook("import sys\nprint('from a library', file=sys.stderr)\n1 + 1")
     root = write(tmp_path / "course", **{"01_a": noisy})
-    page = book.build(root)
+    page = build.build(root)
     assert "from a library" in (root / "_build" / "book.log").read_text()
     assert "see" in capsys.readouterr().out
     shown = BeautifulSoup((page.parent / "notebooks" / "01_a.html").read_text(), "html.parser")
     assert [out.get_text().strip() for out in shown.select(".cell_output")] == ["2"]
     with pytest.raises(BookError, match="01_a.ipynb, cell 2: text on stderr: from a library"):
-        book.build(root, strict=True)  # although the cell does not run again
+        build.build(root, strict=True)  # although the cell does not run again
 
 
 def test_a_sphinx_warning_is_refused_and_the_last_good_pages_stay(built, tmp_path):
@@ -142,7 +142,7 @@ def test_a_sphinx_warning_is_refused_and_the_last_good_pages_stay(built, tmp_pat
     broken = "# Tiny course\n\n[nowhere](missing.md)\n\nIt is {glue:text}`nobody`.\n"
     (root / "book" / "index.md").write_text(broken)
     with pytest.raises(BookError, match=r"book/index.md:3: WARNING.*missing") as error:
-        book.build(root)
+        build.build(root)
     assert "nobody" in str(error.value)
     assert (root / "_build/html/book/index.html").read_bytes() == good
 
@@ -151,7 +151,7 @@ def test_an_undeclared_parameter_is_refused_before_anything_runs(tmp_path):
     lacking = notebook("open('/nowhere')", parameters='profile = "quick"\ndataset = "phantom"\ndata = None')
     root = write(tmp_path / "course", **{"01_a": lacking})
     with pytest.raises(InputError, match="01_a.ipynb has no parameter seed"):
-        book.build(root)
+        build.build(root)
 
 
 @pytest.mark.parametrize(
@@ -168,19 +168,19 @@ def test_an_undeclared_parameter_is_refused_before_anything_runs(tmp_path):
 def test_bad_options(tmp_path, options, complaint):
     root = write(tmp_path / "course", **{"01_a": notebook("1")})
     with pytest.raises(InputError, match=complaint):
-        book.build(root, **options)
+        build.build(root, **options)
 
 
 def test_a_folder_that_is_no_course(tmp_path):
     with pytest.raises(InputError, match="no _toc.yml there"):
-        book.build(tmp_path)
+        build.build(tmp_path)
 
 
 def test_two_builds_do_not_write_to_one_folder(tmp_path):
     root = write(tmp_path / "course", **{"01_a": notebook("1")})
     (root / "_build").mkdir()
     with FileLock(root / "_build" / ".lock"), pytest.raises(InputError, match="another build is writing"):
-        book.build(root)
+        build.build(root)
 
 
 def test_the_key_follows_a_data_set_given_by_path(tmp_path):
@@ -191,7 +191,7 @@ def test_the_key_follows_a_data_set_given_by_path(tmp_path):
     parameters = {"profile": "quick", "dataset": str(table), "data": None, "seed": 0}
 
     def copy(**changes):
-        return book.executed_copies([source], {**parameters, **changes}, tmp_path)[source]
+        return build.executed_copies([source], {**parameters, **changes}, tmp_path)[source]
 
     first = copy()
     assert first == copy()

@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
-from sdnet_lib import course, profiles
-from sdnet_lib.errors import InputError
+from sdnet_lib import config
+from sdnet_lib.files import InputError
+from sdnet_lib.publish import course
 
 
 def test_start_seeds_and_returns_the_profile(capsys):
@@ -19,7 +20,7 @@ def test_start_seeds_and_returns_the_profile(capsys):
         settings = course.start("smoke", 3)
         draws.append((np.random.rand(), torch.rand(1).item()))
     assert draws[0] == draws[1]
-    assert settings is profiles.PROFILES["smoke"]
+    assert settings is config.PROFILES["smoke"]
     assert "profile smoke, seed 3, device" in capsys.readouterr().out
 
 

@@ -11,11 +11,11 @@ import nbformat
 import psutil
 import pytest
 from nbformat.v4 import new_output
-from tiny_course import notebook, write
 
 import sdnet_lib
-from sdnet_lib import execution
-from sdnet_lib.execution import BookError, Chapter
+from sdnet_lib.publish import execution
+from sdnet_lib.publish.execution import BookError, Chapter
+from tests.publish.tiny_course import notebook, write
 
 THREADED = (
     "import torch\n"
@@ -204,8 +204,9 @@ def test_a_stopped_build_leaves_no_kernel_and_no_half_written_file(tmp_path, how
     )
     root = write(tmp_path / "course", **{"01_a": notebook(busy), "02_b": notebook(busy)})
     program = (
-        "import sys\nfrom pathlib import Path\nfrom sdnet_lib import book, cli\n"
-        f"book.PACKAGE = Path({str(root / 'sdnet_lib')!r})\n"
+        "import sys\nfrom pathlib import Path\n"
+        "from sdnet_lib import cli\nfrom sdnet_lib.publish import build\n"
+        f"build.PACKAGE = Path({str(root / 'sdnet_lib')!r})\n"
         "sys.argv = ['sdnet', 'book', '--jobs', '2']\ncli.main()"
     )
     command = subprocess.Popen(

@@ -5,9 +5,9 @@ import copy
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from tiny_course import KERNEL
 
-from sdnet_lib import book, notebooks
+from sdnet_lib.publish import build, notebooks
+from tests.publish.tiny_course import KERNEL
 
 
 def code(source, *tags, alt=None, outputs=()):
@@ -171,7 +171,7 @@ def test_nbval_turns_red_when_a_stored_output_is_changed(good, tmp_path):
 def sources():
     from pathlib import Path
 
-    return book.find_notebooks(Path(book.__file__).parents[1])
+    return build.find_notebooks(Path(build.__file__).parents[2])
 
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: path.stem)
@@ -183,7 +183,7 @@ def test_the_notebooks_of_the_course(path):
 
 
 def test_unknown_commands_are_refused(capsys):
-    from sdnet_lib.errors import InputError
+    from sdnet_lib.files import InputError
 
-    with pytest.raises(InputError, match="use: python -m sdnet_lib.notebooks"):
+    with pytest.raises(InputError, match="use: python -m sdnet_lib.publish.notebooks"):
         notebooks.main(["polish"])

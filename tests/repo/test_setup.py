@@ -11,7 +11,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 if sys.version_info >= (3, 11):
     import tomllib
 else:  # the same parser under its old name; it comes with pytest there
