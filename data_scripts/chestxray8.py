@@ -8,7 +8,7 @@ import pandas as pd
 
 from data_scripts.common import DataSet, clean_id, find_files, read_metadata, read_original, store, to_cohort
 from data_scripts.download import fetch_repository
-from sdnet_lib.cohort import CohortError
+from sdnet_lib.data.cohort import CohortError
 
 FOLDER = "chestxray8_subset"
 REPOSITORY = "muhammedtalo/COVID-19"

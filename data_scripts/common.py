@@ -6,13 +6,10 @@ and what the source says, blank = unknown) beside its images; `sdnet data get` m
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,8 +17,8 @@ import pandas as pd
 from PIL import Image
 from tqdm import tqdm
 
-from sdnet_lib.cohort import check_cohort, complete, read_table
-from sdnet_lib.errors import InputError
+from sdnet_lib.data.cohort import check_cohort, complete, read_table
+from sdnet_lib.files import InputError, content_hash, new_folder
 
 NUMBERS = ("age", "offset", "geographic_extent", "opacity", "original_width", "original_height")
 
@@ -116,7 +113,7 @@ def store(target: Path, table: pd.DataFrame, prefix: str) -> None:
         raise InputError(
             f"{target}: none of the images in the table were fetched; the source has changed its layout"
         )
-    contents = table["file"].map(lambda file: hashlib.sha256(Path(file).read_bytes()).hexdigest())
+    contents = table["file"].map(content_hash)
     groups = prefix + "-" + _joined(table["patient_id"], contents)
     table = table.assign(group_id=groups)[~contents.duplicated()]
     again = table.groupby("image_id").cumcount()  # a.jpg and a.png
@@ -188,23 +185,3 @@ def _joined(patients: pd.Series, contents: pd.Series) -> pd.Series:
         if (smaller == joined).all():
             return joined
         joined = smaller
-
-
-@contextmanager
-def new_folder(target: Path) -> Iterator[Path]:
-    """Give an empty folder that becomes `target` when all has gone well, and vanishes otherwise.
-
-    Where two processes make the same folder, the first one wins and the other takes its result.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
-    part.chmod(0o755)
-    try:
-        yield part
-        try:
-            part.rename(target)
-        except OSError:
-            if not target.is_dir():
-                raise InputError(f"{target}: cannot be written") from None
-    finally:
-        shutil.rmtree(part, ignore_errors=True)

@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 
 from data_scripts import download
-from data_scripts.common import DataSet, new_folder
-from sdnet_lib.cohort import LABELS, SEVERITIES, CohortError, check_cohort, complete, read_table
-from sdnet_lib.errors import InputError
+from data_scripts.common import DataSet
+from sdnet_lib.data.cohort import LABELS, SEVERITIES, CohortError, check_cohort, complete, read_table
+from sdnet_lib.files import InputError, new_folder
 
 FOLDER = "covidgr"
 REPOSITORY = "ari-dasci/OD-covidgr"

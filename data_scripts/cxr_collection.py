@@ -8,7 +8,7 @@ import pandas as pd
 
 from data_scripts.common import DataSet, clean_id, read_metadata, read_original, store, to_cohort
 from data_scripts.download import fetch_repository
-from sdnet_lib import rale
+from sdnet_lib.data import severity as rale
 
 FOLDER = "cxr_collection"
 REPOSITORY = "ieee8023/covid-chestxray-dataset"

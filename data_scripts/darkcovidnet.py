@@ -19,7 +19,7 @@ from data_scripts.common import (
     to_cohort,
 )
 from data_scripts.download import fetch_repository
-from sdnet_lib.cohort import read_table
+from sdnet_lib.data.cohort import read_table
 
 NAMES = "darkcovidnet_covid.csv"
 EXTRA = "darkcovidnet_extra"

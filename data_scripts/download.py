@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from sdnet_lib.errors import InputError
+from sdnet_lib.files import InputError, new_folder
 
 GITHUB_API = "https://api.github.com"
 GITHUB_ARCHIVES = "https://codeload.github.com"
@@ -125,8 +125,6 @@ def unpack(archive: Path, folder: Path) -> None:
         small: then nothing at all is written.
     """
     from tqdm import tqdm
-
-    from data_scripts.common import new_folder
 
     try:
         with zipfile.ZipFile(archive) as zipped, new_folder(folder) as part:

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from sdnet_lib import __version__
-from sdnet_lib.errors import InputError
+from sdnet_lib.files import InputError
 
 app = typer.Typer(
     help="COVIDGR and COVID-SDNet, re-derived: the course book, its cohorts and its experiments.",
@@ -63,7 +63,7 @@ def book(
     ] = None,
 ) -> None:
     """Run the notebooks and build the web book from the executed copies."""
-    from sdnet_lib.book import build
+    from sdnet_lib.publish.build import build
 
     build(output=output, profile=profile, dataset=dataset, data=data, only=only, seed=seed)
 
@@ -79,7 +79,7 @@ def phantom(
     size: Annotated[int, typer.Option(min=32, max=4096, help="Side of an image in pixels.")] = 256,
 ) -> None:
     """Write a synthetic cohort with its truth: lung and lesion masks, affected lung parts, site."""
-    from sdnet_lib import phantom as builder
+    from sdnet_lib.phantom import radiograph as builder
 
     make = builder.biased if biased else builder.homogeneous
     cohort = make(n, seed, out, size=size)
@@ -94,10 +94,10 @@ def crop(
     data: DataOption = None,
 ) -> None:
     """Crop each image to its lungs; boxes.csv says where, and where no lungs were found."""
-    from sdnet_lib.cohort import read_cohort
-    from sdnet_lib.lungs import crop_cohort
+    from data_scripts.registry import load_cohort
+    from sdnet_lib.lungs.crop import crop_cohort
 
-    crops = crop_cohort(read_cohort(cohort, data=data), out, masks=masks)
+    crops = crop_cohort(load_cohort(cohort, data=data), out, masks=masks)
     typer.echo(f"{len(crops)} crops: {out / 'cohort.csv'}")
 
 
@@ -106,8 +106,8 @@ def approaches(
     profile: Annotated[str, typer.Option(help="Size of the run: smoke, quick, full or paper.")] = "paper",
 ) -> None:
     """Show the systems that can be cross-validated: size, source, and what the paper reports for them."""
-    from sdnet_lib.approaches import describe
-    from sdnet_lib.profiles import get_profile
+    from sdnet_lib.config import get_profile
+    from sdnet_lib.models.registry import describe
 
     typer.echo(describe(get_profile(profile)))
 
@@ -126,8 +126,11 @@ def cv(
     folds: Annotated[
         int | None, typer.Option(min=2, help="The profile's by default; 5 in the paper.")
     ] = None,
-    side: Annotated[
-        int | None, typer.Option(min=32, max=1024, metavar="PX", help="Image side for every approach.")
+    image_size: Annotated[
+        int | None,
+        typer.Option(
+            "--image-size", "--side", min=32, max=1024, metavar="PX", help="Of what every approach sees."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**31, help="Repeat r starts at seed + r.")] = 0,
     jobs: Annotated[
@@ -146,13 +149,13 @@ def cv(
     data: DataOption = None,
 ) -> None:
     """Cross-validate: one prediction file a run. Interrupted, the next call does what is missing."""
-    from sdnet_lib import crossval, study
+    from sdnet_lib.studies import crossval, study
 
     asked = crossval.study_of(
         cohort,
         out,
         profile=profile,
-        changes={"repeats": repeats, "folds": folds, "side": side},
+        changes={"repeats": repeats, "folds": folds, "image_size": image_size},
         seed=seed,
         without_pcr=without_normal_pcr,
         elsewhere=test_on or [],
@@ -173,7 +176,12 @@ def train(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="A name in .safetensors.")],
     profile: Annotated[str, typer.Option(help="Size of the run: smoke, quick, full or paper.")] = "quick",
     folds: Annotated[int | None, typer.Option(min=2, help="Of the cross-validation for the card.")] = None,
-    side: Annotated[int | None, typer.Option(min=32, max=1024, metavar="PX", help="Image side.")] = None,
+    image_size: Annotated[
+        int | None,
+        typer.Option(
+            "--image-size", "--side", min=32, max=1024, metavar="PX", help="Of what the model sees."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**31, help="Everything random starts here.")] = 0,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Runs at a time; the cores by default, 1 on a GPU.")
@@ -181,20 +189,20 @@ def train(
     data: DataOption = None,
 ) -> None:
     """Train a model on a whole cohort, for `sdnet predict`; cross-validation says what it is worth."""
-    from sdnet_lib import crossval, export
+    from sdnet_lib.studies import crossval, final
 
-    model = export.train(
+    model = final.train(
         cohort,
         approach,
         out,
         profile=profile,
-        changes={"folds": folds, "side": side},
+        changes={"folds": folds, "image_size": image_size},
         seed=seed,
         jobs=jobs or crossval.default_jobs(),
         data=data,
         command=shlex.join(["sdnet", *sys.argv[1:]]),
     )
-    typer.echo(export.summary(model, out))
+    typer.echo(final.summary(model, out))
 
 
 @app.command()
@@ -207,10 +215,10 @@ def predict(
     ] = None,
 ) -> None:
     """Predict chest X-ray files: a heat map panel each, and predictions.csv. Not a medical device."""
-    from sdnet_lib import model_files
-    from sdnet_lib import predict as predictor
+    from sdnet_lib.studies import model_file
+    from sdnet_lib.studies import predict as predictor
 
-    models = [model_files.read(name) for name in model or [model_files.DEFAULT]]
+    models = [model_file.read(name) for name in model or [model_file.DEFAULT]]
     typer.echo(predictor.introduction(models))
     table = predictor.predict(images, out, models)
     typer.echo(predictor.summary(table, out))
@@ -241,7 +249,7 @@ def bench(
     what: Annotated[str, typer.Argument(help="fucitnet: one training step, ours against image by image.")],
 ) -> None:
     """Measure speed side by side on this machine."""
-    from sdnet_lib import bench as benches
+    from sdnet_lib.studies import bench as benches
 
     if what != "fucitnet":
         raise InputError(f"unknown bench {what!r}: choose fucitnet")
@@ -251,31 +259,31 @@ def bench(
 @data_app.command("list")
 def data_list(data: DataOption = None) -> None:
     """Show the registered names: each can be given wherever a cohort is asked for."""
-    import data_scripts
+    from data_scripts import registry
 
-    for row in data_scripts.describe(data):
+    for row in registry.describe(data):
         typer.echo(f"{row.name:15} {row.what}\n{'':15} {row.images}; {row.labels}\n{'':15} {row.where}")
 
 
 @data_app.command("get")
 def data_get(name: Annotated[str, typer.Argument()], data: DataOption = None) -> None:
     """Download a data set, or say where to get it."""
-    import data_scripts
+    from data_scripts import registry
 
-    typer.echo(data_scripts.get(name, data))
+    typer.echo(registry.get(name, data))
 
 
 @data_app.command("check")
 def data_check(name: Annotated[str, typer.Argument()], data: DataOption = None) -> None:
     """Read a data set whole: files, labels, counts, the same picture twice."""
-    import data_scripts
+    from data_scripts import registry
 
-    typer.echo(data_scripts.check(name, data))
+    typer.echo(registry.check(name, data))
 
 
 def main() -> None:
     """Run `sdnet`; turn what a user can cause into one line and an exit status."""
-    from sdnet_lib.book import BookError
+    from sdnet_lib.publish.build import BookError
 
     try:
         app()

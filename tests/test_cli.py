@@ -123,18 +123,18 @@ def test_a_full_disk_is_told_in_one_line(monkeypatch, capsys):
     def full(*arguments, **options):
         raise OSError(28, "No space left on device", "/some/file")
 
-    monkeypatch.setattr("sdnet_lib.book.build", full)
+    monkeypatch.setattr("sdnet_lib.publish.build.build", full)
     code, _, err = run(monkeypatch, capsys, "book")
     assert (code, err) == (2, "sdnet: /some/file: No space left on device\n")
 
 
 def test_a_broken_book_ends_with_1(monkeypatch, capsys):
-    from sdnet_lib.book import BookError
+    from sdnet_lib.publish.build import BookError
 
     def broken(*arguments, **options):
         raise BookError("01_a.ipynb, cell 3:\n    ZeroDivisionError")
 
-    monkeypatch.setattr("sdnet_lib.book.build", broken)
+    monkeypatch.setattr("sdnet_lib.publish.build.build", broken)
     code, _, err = run(monkeypatch, capsys, "book")
     assert (code, err) == (1, "sdnet: 01_a.ipynb, cell 3:\n    ZeroDivisionError\n")
 
@@ -142,11 +142,11 @@ def test_a_broken_book_ends_with_1(monkeypatch, capsys):
 def test_interrupted_says_so_and_ends_with_130(tmp_path):
     program = (
         "import sys, time; sys.argv = ['sdnet', 'book']\n"
-        "import sdnet_lib.book\n"
+        "import sdnet_lib.publish.build\n"
         "def wait(**options):\n"
         "    print('ready', flush=True)\n"
         "    time.sleep(30)\n"
-        "sdnet_lib.book.build = wait\n"
+        "sdnet_lib.publish.build.build = wait\n"
         "from sdnet_lib.cli import main\n"
         "main()"
     )

@@ -12,8 +12,8 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from sdnet_lib.errors import InputError
 from sdnet_lib.evaluation.metrics import RUN, called_positive
+from sdnet_lib.files import InputError
 
 DRAWS = 1000
 BLOCK = 2_000_000  # numbers of a bootstrap that are held at a time

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from sdnet_lib.errors import InputError
 from sdnet_lib.evaluation.curves import DRAWS, bootstrap, bounds
+from sdnet_lib.files import InputError
 
 BINS = 10
 PREVALENCES = (0.01, 0.05, 0.2, 0.5)

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from sdnet_lib.cohort import SEVERITIES
-from sdnet_lib.errors import InputError
+from sdnet_lib.data.cohort import SEVERITIES
+from sdnet_lib.files import InputError
 
 RUN = ("approach", "repeat", "fold")
 # In the order of the columns of Table 5.

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from sdnet_lib.errors import InputError
 from sdnet_lib.evaluation.tables import title
+from sdnet_lib.files import InputError
 
 FORMS = ("text", "markdown", "csv", "latex")
 HEADINGS = {

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from sdnet_lib.errors import InputError
 from sdnet_lib.evaluation import curves, decisions, statistics, tables
 from sdnet_lib.evaluation.metrics import PER, RUN
 from sdnet_lib.evaluation.render import (
@@ -25,6 +24,7 @@ from sdnet_lib.evaluation.render import (
     write,
 )
 from sdnet_lib.evaluation.tables import title
+from sdnet_lib.files import InputError
 
 Names = Mapping[str, str] | None
 CSV_COLUMNS = ["cohort", "table", "approach", "quantity", "mean", "sd", "low", "high", "runs", "undefined"]

@@ -14,8 +14,8 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from sdnet_lib.errors import InputError
 from sdnet_lib.evaluation.metrics import per_run
+from sdnet_lib.files import InputError
 
 LEVEL = 0.95
 

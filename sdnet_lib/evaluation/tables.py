@@ -15,9 +15,9 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import parquet
 
-from sdnet_lib.cohort import LABELS, SEVERITIES
-from sdnet_lib.errors import InputError
+from sdnet_lib.data.cohort import LABELS, SEVERITIES
 from sdnet_lib.evaluation.metrics import RUN, by_severity, per_run
+from sdnet_lib.files import InputError
 
 REQUIRED = (*RUN, "image_id", "patient_id", "label", "severity", "prob_N", "prob_P")
 ROUNDING = 1e-3  # by which two probabilities in half precision may miss the sum of 1

@@ -17,7 +17,7 @@ def flow_diagram(flow: pd.DataFrame, released: dict[str, int]) -> Figure:
     Parameters
     ----------
     flow : DataFrame
-        Columns ``rule, excluded, left``; the first row is the archive, see `sdnet_lib.archive.flow`.
+        Columns ``rule, excluded, left``; the first row is the archive, see `sdnet_lib.data.release.flow`.
     released : dict of str to int
         Images by class, for the last box.
     """
@@ -54,9 +54,9 @@ def extents(scores: pd.DataFrame, levels: pd.Series) -> Figure:
     Parameters
     ----------
     scores : DataFrame
-        ``extent`` (0 to 8) and ``opacity`` (0 to 6), one row an image; see `sdnet_lib.extents`.
+        ``extent`` (0 to 8) and ``opacity`` (0 to 6), one row an image; see `sdnet_lib.data.extents`.
     levels : Series, ordered categorical
-        The level of each row; see `sdnet_lib.rale.extent_severities`.
+        The level of each row; see `sdnet_lib.data.severity.extent_severities`.
     """
     figure, axes = canvas(1, 2, height=3.0)
     bars, dots = axes[0]

@@ -118,7 +118,7 @@ def change_curves(curves: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
     Parameters
     ----------
     curves : mapping of str to mapping of str to array, (n, steps + 1)
-        Kind, then method, then probabilities from `pointing.curve`; their mean is drawn.
+        Kind, then method, then probabilities from `explain.faithfulness.curve`; their mean is drawn.
     """
     rows = [
         pd.DataFrame({"percent": np.linspace(0, 100, values.shape[1]), "probability": values.mean(0)}).assign(

@@ -61,7 +61,7 @@ def lung_parts(
     ----------
     images : sequence of array, (H, W)
     parts : sequence of dict of str to array of bool, (H, W)
-        Of `sdnet_lib.rale.part_masks`, one a picture.
+        Of `sdnet_lib.data.severity.part_masks`, one a picture.
     affected : sequence of sequence of str
         Names of the affected parts, one sequence a picture.
     titles : sequence of str

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sdnet_lib import book
+from sdnet_lib.publish import build
 
 ROOT = Path(__file__).parents[2]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -17,7 +17,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 @pytest.fixture(scope="session")
 def html():
     """The folder of web pages, built if need be; unchanged notebooks do not run again."""
-    return book.build(output=ROOT / "_build" / "test", profile="smoke").parent
+    return build.build(output=ROOT / "_build" / "test", profile="smoke").parent
 
 
 @pytest.fixture(scope="session")

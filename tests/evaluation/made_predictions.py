@@ -67,7 +67,7 @@ def study(
 
 
 def write(predictions: pd.DataFrame, folder: Path) -> Path:
-    """Write a study as `sdnet_lib.crossval` does."""
+    """Write a study as `sdnet_lib.studies.crossval` does."""
     for (approach, repeat, fold), run in predictions.groupby(["approach", "repeat", "fold"]):
         (folder / approach).mkdir(parents=True, exist_ok=True)
         run.to_parquet(folder / approach / f"r{repeat}f{fold}.parquet", index=False)

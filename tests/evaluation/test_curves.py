@@ -1,11 +1,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from made_predictions import study
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
-from sdnet_lib.errors import InputError
 from sdnet_lib.evaluation import curves
+from sdnet_lib.files import InputError
+from tests.evaluation.made_predictions import study
 
 
 def images_of(labels: str, prob_P: list[float], patients=None) -> pd.DataFrame:

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss
-from test_curves import by_chance, images_of
 
-from sdnet_lib.errors import InputError
 from sdnet_lib.evaluation import decisions
+from sdnet_lib.files import InputError
+from tests.evaluation.test_curves import by_chance, images_of
 
 
 def test_brier_score_by_hand():

@@ -1,11 +1,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from made_predictions import one_run, study
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
 
-from sdnet_lib.errors import InputError
 from sdnet_lib.evaluation import metrics
+from sdnet_lib.files import InputError
+from tests.evaluation.made_predictions import one_run, study
 
 
 def rates_of(TN: int, FP: int, FN: int, TP: int) -> pd.Series:

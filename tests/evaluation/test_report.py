@@ -8,12 +8,12 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from made_predictions import one_run, study, write
 
-from sdnet_lib.errors import InputError
 from sdnet_lib.evaluation import curves, render, statistics, tables
 from sdnet_lib.evaluation import report as reports
 from sdnet_lib.evaluation.report import report
+from sdnet_lib.files import InputError
+from tests.evaluation.made_predictions import one_run, study, write
 
 
 @pytest.fixture(scope="module")

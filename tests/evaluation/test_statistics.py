@@ -1,11 +1,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from made_predictions import one_run, study
 from scipy import stats
 
-from sdnet_lib.errors import InputError
 from sdnet_lib.evaluation import metrics, statistics
+from sdnet_lib.files import InputError
+from tests.evaluation.made_predictions import one_run, study
 
 
 def test_the_corrected_test_worked_by_hand():

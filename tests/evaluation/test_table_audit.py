@@ -1,10 +1,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from made_predictions import study
 
 from sdnet_lib.evaluation import metrics, tables
 from sdnet_lib.evaluation import table_audit as audit
+from tests.evaluation.made_predictions import study
 
 LEVELS = {"Normal-PCR+": 76, "Mild": 100, "Moderate": 171, "Severe": 79}
 

@@ -1,10 +1,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from made_predictions import one_run, study, write
 
-from sdnet_lib.errors import InputError
 from sdnet_lib.evaluation import metrics, tables
+from sdnet_lib.files import InputError
+from tests.evaluation.made_predictions import one_run, study, write
 
 
 @pytest.fixture(scope="module")

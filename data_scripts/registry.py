@@ -1,0 +1,232 @@
+"""Cohorts by name, CSV file or folder; public data sets listed, fetched and checked.
+
+One file a public set. `load` turns what lies in the data folder into a cohort; `get` fetches the original
+into the same layout, so a local copy and a fetched one are read alike.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from sdnet_lib.files import InputError
+
+SYNTHETIC = {
+    "phantom": "synthetic radiographs with known truth: one hospital",
+    "phantom-biased": "synthetic, known truth: positives mostly severe, from other sites than negatives",
+}
+
+
+class Row(NamedTuple):
+    """One line of `sdnet data list`."""
+
+    name: str
+    what: str
+    images: str
+    labels: str
+    source: str
+    licence: str
+    where: str
+
+
+def names() -> list[str]:
+    """Return the registered names, the synthetic ones first."""
+    return [*SYNTHETIC, *(data_set.name for data_set in _public())]
+
+
+def load_cohort(
+    source: str | Path,
+    *,
+    data: str | Path | None = None,
+    profile: str = "quick",
+    seed: int = 0,
+    check_files: bool = True,
+) -> pd.DataFrame:
+    """Load a cohort and check it.
+
+    Parameters
+    ----------
+    source : str or pathlib.Path
+        One of `names` (write ``./name`` for a folder of the same name), a CSV file, a folder with
+        ``cohort.csv``, or a folder in COVIDGR's layout: ``N/``, ``P/`` and ``severity.csv``.
+    data : str or pathlib.Path, optional
+        The folder that holds the public data sets, by default ``data`` in the cache folder.
+    profile, seed : str, int
+        Number of images, their size and seed, for the synthetic names only.
+    check_files : bool
+        Whether to look for each file and to compare their contents; a named set is always checked.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As from `sdnet_lib.data.cohort.read_cohort`.
+
+    Raises
+    ------
+    InputError
+        If there is no such cohort, it breaks a rule of `check_cohort`, or the set is not in the data folder.
+    """
+    from data_scripts.covidgr import read_layout
+    from sdnet_lib.data.cohort import CohortError, check_cohort, read_cohort
+
+    if str(source) in names():
+        return _load_named(str(source), data, profile, seed)
+    path = Path(source)
+    if path.is_dir() and not (path / "cohort.csv").exists():
+        return check_cohort(read_layout(path), str(path), check_files=check_files).reset_index(drop=True)
+    if not path.exists():
+        raise CohortError(
+            f"{source}: no such file or folder, and no registered cohort ({', '.join(names())})"
+        )
+    return read_cohort(path, check_files=check_files)
+
+
+def _load_named(name: str, data: str | Path | None, profile: str, seed: int) -> pd.DataFrame:
+    if name in SYNTHETIC:
+        from data_scripts import synthetic
+
+        return synthetic.read(name, profile, seed)
+    data_set, root = _find(name), _root(data)
+    if not _is_here(data_set, root):
+        raise InputError(
+            f"{name} is not in {root}: fetch it with `sdnet data get {name}`, "
+            "or say with --data DIR where a copy lies"
+        )
+    return data_set.read(root)
+
+
+def describe(data: str | Path | None = None) -> list[Row]:
+    """Return one row a registered name: what it is, its labels and licence, and whether it is here."""
+    made = ("made here", "Apache-2.0", "made when first used")
+    synthetic = [
+        Row(name, what, "as the profile says", "P: opacities (but for Normal-PCR+); N: none", *made)
+        for name, what in SYNTHETIC.items()
+    ]
+    return synthetic + [_row(data_set, _root(data)) for data_set in _public()]
+
+
+def get(name: str, data: str | Path | None = None) -> str:
+    """Fetch the public set `name` into the data folder; return what came, its licence and how to cite it.
+
+    Raises
+    ------
+    InputError
+        An unknown or synthetic name, or a download that fails; what came so far is kept and resumed.
+    """
+    if name in SYNTHETIC:
+        raise InputError(f"{name} is synthetic: it is made when first used, there is nothing to fetch")
+    data_set, root = _find(name), _root(data, must_exist=False)
+    if not _is_here(data_set, root):
+        data_set.fetch(root)
+    lines = _summary(data_set.read(root), data_set)
+    return "\n".join([*lines, f"licence: {data_set.licence}", f"cite: {data_set.cite}"])
+
+
+def check(name: str, data: str | Path | None = None, profile: str = "quick", seed: int = 0) -> str:
+    """Read all of a set: table, files, the same picture twice, every image and mask; return its counts.
+
+    Raises
+    ------
+    InputError
+        The first thing that is wrong.
+    """
+    from tqdm import tqdm
+
+    from sdnet_lib.data.cohort import fingerprint
+    from sdnet_lib.data.images import ImageError, read_gray
+
+    cohort = load_cohort(name, data=data, profile=profile, seed=seed)
+    for row in tqdm(cohort.to_dict("records"), desc=f"check {name}", unit="image", disable=None):
+        shape = read_gray(row["file"]).shape
+        for mask in (row.get("lung_mask"), row.get("lesion_mask")):
+            if mask and _mask_shape(mask) != shape:
+                raise ImageError(mask, f"a mask of another size than {row['file']}")
+    data_set = None if name in SYNTHETIC else _find(name)
+    return "\n".join([*_summary(cohort, data_set), f"all images readable, fingerprint {fingerprint(cohort)}"])
+
+
+def _public() -> list:
+    from data_scripts import (
+        actualmed,
+        chestxray8,
+        covidgr,
+        covidx_mini,
+        cxr_collection,
+        darkcovidnet,
+        figure1,
+    )
+    from data_scripts import lung_segmentation as lungs
+
+    return [
+        covidgr.COVIDGR,
+        cxr_collection.CXR_COLLECTION,
+        chestxray8.CHESTXRAY8,
+        darkcovidnet.DARKCOVIDNET,
+        actualmed.ACTUALMED,
+        figure1.FIGURE1,
+        lungs.SHENZHEN,
+        lungs.MONTGOMERY,
+        chestxray8.NIH_PNEUMONIA,
+        covidx_mini.COVIDX_MINI,
+    ]
+
+
+def _find(name: str) -> object:
+    for data_set in _public():
+        if data_set.name == name:
+            return data_set
+    raise InputError(f"unknown data set {name!r}: choose one of {', '.join(names())}")
+
+
+def _root(data: str | Path | None, *, must_exist: bool = True) -> Path:
+    from sdnet_lib.config import cache_dir
+
+    if data is None:
+        return cache_dir() / "data"
+    if must_exist and not Path(data).is_dir():
+        raise InputError(f"--data {data}: no such folder")
+    return Path(data)
+
+
+def _is_here(data_set: object, root: Path) -> bool:
+    return all((root / part).exists() for part in data_set.needs)
+
+
+def _row(data_set: object, root: Path) -> Row:
+    counts = ", ".join(f"{count} {label}" for label, count in data_set.published.items())
+    where = str(root) if _is_here(data_set, root) else f"not here: sdnet data get {data_set.name}"
+    return Row(
+        data_set.name, data_set.what, counts, data_set.labels, data_set.source, data_set.licence, where
+    )
+
+
+def _summary(cohort: pd.DataFrame, data_set: object | None) -> list[str]:
+    """Count a cohort, and say where it differs from the published one."""
+    counts = {label: int((cohort["label"] == label).sum()) for label in ("N", "P")}
+    lines = [
+        f"{len(cohort)} images of {cohort['patient_id'].nunique()} patients: "
+        + ", ".join(f"{count} {label}" for label, count in counts.items())
+    ]
+    for column in ("view", "severity"):
+        cells = cohort[cohort[column] != ""].groupby(["label", column]).size()
+        if len(cells):
+            lines.append(f"{column}: " + ", ".join(f"{count} {a} {b}" for (a, b), count in cells.items()))
+    if data_set is not None and counts != data_set.published:
+        published = ", ".join(f"{count} {label}" for label, count in data_set.published.items())
+        lines.append(f"the published set has {published}: this copy is another version or a part of it")
+    return lines
+
+
+def _mask_shape(path: str) -> tuple[int, int]:
+    from PIL import Image
+
+    from sdnet_lib.data.images import ImageError
+
+    try:
+        with Image.open(path) as mask:
+            mask.load()
+            return mask.height, mask.width
+    except OSError as error:
+        raise ImageError(path, f"mask cannot be decoded ({error})") from error

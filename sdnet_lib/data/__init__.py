@@ -1,0 +1,1 @@
+"""Images, cohorts and splits: what every other package starts from."""

@@ -1,0 +1,1 @@
+"""Where a network looks, how faithful such a map is, and whether an image is one it can know."""

@@ -1,0 +1,293 @@
+"""Why did the model say so? Maps of what spoke for P and for N: Grad-CAM, its counterfactual, other methods.
+
+Section 6 of the paper, and the methods that its Section 2.3 names. A reader has one score for N and one for P
+(`Predictor.scores`: COVID-SDNet's are the outputs that the fusion compares, each on the twin that gave it).
+Both are explained: the map of the predicted letter is the paper's explanation, the other its counterfactual.
+"""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sdnet_lib.data import images
+from sdnet_lib.data.cohort import LABELS
+from sdnet_lib.explain import relevance
+from sdnet_lib.files import InputError
+from sdnet_lib.lungs.crop import Box
+from sdnet_lib.models.predictors import BATCH, Columns, Predictor, to_images
+
+STEPS = 16  # of integrated gradients, from a black image to this one
+PATCH = 8  # patches along a side that occlusion covers, one after the other
+GREY = 0.5  # what a covered patch shows
+
+
+def explained(
+    predictor: Predictor, pixels: np.ndarray, method: str = "grad-cam", layer: str | None = None
+) -> tuple[Columns, np.ndarray]:
+    """Predict images and explain both answers; Grad-CAM needs one pass forward for all of it.
+
+    Parameters
+    ----------
+    predictor : Reader
+        Of any approach.
+    pixels : uint8 array, (n, image_size, image_size)
+        Images as the reader was trained on: cropped, if it was.
+    method : str
+        One of `METHODS`.
+    layer : str, optional
+        For Grad-CAM and Grad-CAM++, one of `layers`; the last by default, as in the paper.
+
+    Returns
+    -------
+    columns, maps : dict of arrays, and float32 array (n, 2, side, side)
+        As from `Predictor.predict`; maps why N and why P, each in [0, 1], divided by its own maximum. All zero
+        where nothing speaks for an answer.
+
+    Raises
+    ------
+    InputError
+        If there is no such method or layer.
+    """
+    if method not in METHODS:
+        raise InputError(f"unknown method {method!r}: choose from {', '.join(METHODS)}")
+    if layer is not None and "cam" not in method:
+        raise InputError(f"{method} looks at pixels: a layer is for grad-cam and grad-cam++")
+    predictor.ready()
+    explain = partial(METHODS[method], layer=layer) if layer else METHODS[method]
+    answers, maps = [], []
+    for start in range(0, len(pixels), BATCH):
+        outputs, found = explain(predictor, to_images(pixels[start : start + BATCH]))
+        answers.append(outputs.detach())
+        maps.append(_to_unit(_enlarge(found.detach().float(), pixels.shape[-1])).cpu().numpy())
+    return predictor.columns(torch.cat(answers)), np.concatenate(maps)
+
+
+def pair(
+    predictor: Predictor, pixels: np.ndarray, method: str = "grad-cam", layer: str | None = None
+) -> np.ndarray:
+    """Return the maps of `explained`: why N and why P, float32 (n, 2, side, side) in [0, 1]."""
+    return explained(predictor, pixels, method, layer)[1]
+
+
+def place(found: np.ndarray, box: Box, shape: tuple[int, int]) -> np.ndarray:
+    """Put a map of a crop where it belongs on the radiograph.
+
+    Parameters
+    ----------
+    found : float array, (side, side)
+    box : tuple of int
+        left, top, right, bottom of the crop, in pixels of the radiograph.
+    shape : tuple of int
+        Height and width of the radiograph.
+
+    Returns
+    -------
+    float32 array, (height, width)
+        Zero outside the box.
+    """
+    left, top, right, bottom = box
+    whole = np.zeros(shape, np.float32)
+    whole[top:bottom, left:right] = images.resize(found, (bottom - top, right - left)).clip(0, 1)
+    return whole
+
+
+def layers(predictor: Predictor, image_size: int) -> list[str]:
+    """Return the layers whose output still is a picture, in the order in which they end.
+
+    Parameters
+    ----------
+    predictor : Reader
+    image_size : int
+        Side in pixels of the images that it reads.
+
+    Returns
+    -------
+    list of str
+        Paths in the network. The last is the last residual stage of a ResNet, where the paper's Grad-CAM
+        looks.
+    """
+    found: dict[str, None] = {}
+
+    def note(name: str, _: nn.Module, __: object, output: object) -> None:
+        if isinstance(output, Tensor) and output.ndim == 4 and output.shape[-1] > 1:
+            found.pop(name, None)  # a layer that is called twice counts where it comes last
+            found[name] = None
+
+    predictor.ready()
+    named = [(name, module) for name, module in predictor.network.named_modules() if name]
+    hooks = [module.register_forward_hook(partial(note, name)) for name, module in named]
+    try:
+        with torch.inference_mode():
+            predictor(to_images(np.zeros((1, image_size, image_size), np.uint8)))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return list(found)
+
+
+_last: WeakKeyDictionary[nn.Module, dict[int, str]] = WeakKeyDictionary()  # by network, then by side
+
+
+def last_layer(predictor: Predictor, image_size: int) -> str:
+    """Return the last of `layers`, and remember it: looking for it takes a pass."""
+    known = _last.setdefault(predictor.network, {})
+    if image_size not in known:
+        known[image_size] = layers(predictor, image_size)[-1]
+    return known[image_size]
+
+
+def _layer(predictor: Predictor, image_size: int, name: str | None) -> nn.Module:
+    """Return a layer by its name, or the last."""
+    if name is None:
+        name = last_layer(predictor, image_size)
+    elif name not in (names := layers(predictor, image_size)):
+        near = ", ".join(difflib.get_close_matches(name, names, 3, 0.3) or names[-3:])
+        raise InputError(f"unknown layer {name!r}: did you mean one of {near}? See explain.layers")
+    return predictor.network.get_submodule(name)
+
+
+def _cam(weigh: Callable, predictor: Predictor, pictures: Tensor, layer: str | None = None) -> tuple:
+    """Explain both scores by the maps of a layer, which `weigh` weighs: one pass forward, two backward.
+
+    The passes backward end at the layer, and no gradient is kept in front of it.
+    """
+    module, activations = _layer(predictor, pictures.shape[-1], layer), []
+
+    def hold(_: nn.Module, __: object, output: Tensor) -> Tensor:
+        activations.append(output.detach().requires_grad_())
+        return activations[-1].clone()  # the next layer may work in place
+
+    hook = module.register_forward_hook(hold)
+    try:
+        with _frozen(predictor), torch.enable_grad():
+            outputs = predictor(pictures)
+            gradients = _gradients(predictor.scores(outputs), activations)
+    finally:
+        hook.remove()
+    maps = [
+        sum((weigh(a.detach(), g) * a.detach()).sum(1).relu() for a, g in zip(activations, each, strict=True))
+        for each in gradients
+    ]
+    return outputs, torch.stack(maps, 1)
+
+
+def _gradients(scores: Tensor, inputs: list[Tensor]) -> list[list[Tensor]]:
+    """Return the gradients of the scores of N and of P; a view that had no part in a score gets zeros."""
+    both = []
+    for column in range(len(LABELS)):
+        found = torch.autograd.grad(
+            scores[:, column].sum(), inputs, retain_graph=column == 0, allow_unused=True
+        )
+        both.append([torch.zeros_like(x) if g is None else g for x, g in zip(inputs, found, strict=True)])
+    return both
+
+
+@contextmanager
+def _frozen(predictor: Predictor) -> Iterator[None]:
+    """Ask for no gradient of any weight, for the time being."""
+    wanted = [weight for weight in predictor.parameters() if weight.requires_grad]
+    for weight in wanted:
+        weight.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for weight in wanted:
+            weight.requires_grad_(True)
+
+
+def _mean_gradient(_: Tensor, gradient: Tensor) -> Tensor:
+    """Weigh as Grad-CAM does (Selvaraju et al., ICCV 2017, equation 1): (n, maps, 1, 1)."""
+    return gradient.mean((2, 3), keepdim=True)
+
+
+def _plus_plus(activation: Tensor, gradient: Tensor) -> Tensor:
+    """Weigh as Grad-CAM++ does (Chattopadhay et al., WACV 2018, equation 19), where exp(score) cancels."""
+    below = 2 * gradient**2 + gradient**3 * activation.sum((2, 3), keepdim=True)
+    shares = gradient**2 / torch.where(below == 0, 1.0, below)
+    return (shares * gradient.relu()).sum((2, 3), keepdim=True)
+
+
+def _attribution(attribute: Callable, predictor: Predictor, pictures: Tensor) -> tuple:
+    """Explain both scores pixel by pixel with a method of Captum; what speaks against a score is left out."""
+
+    def scores(given: Tensor) -> Tensor:
+        return predictor.scores(predictor(given))
+
+    with _frozen(predictor), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Input Tensor .* did not already require gradients")
+        maps = [attribute(scores, pictures.clone(), column).sum(1).relu() for column in range(len(LABELS))]
+    with torch.inference_mode():
+        return predictor(pictures), torch.stack(maps, 1)
+
+
+def _gradient(scores: Callable, pictures: Tensor, column: int) -> Tensor:
+    from captum.attr import Saliency
+
+    return Saliency(scores).attribute(pictures, target=column)
+
+
+def _integrated(scores: Callable, pictures: Tensor, column: int) -> Tensor:
+    from captum.attr import IntegratedGradients
+
+    return IntegratedGradients(scores).attribute(
+        pictures, target=column, n_steps=STEPS, internal_batch_size=max(BATCH, len(pictures))
+    )
+
+
+def _occlusion(scores: Callable, pictures: Tensor, column: int) -> Tensor:
+    from captum.attr import Occlusion
+
+    patch = max(1, pictures.shape[-1] // PATCH)
+    with torch.inference_mode():
+        return Occlusion(scores).attribute(
+            pictures, (1, patch, patch), strides=(1, patch, patch), baselines=GREY, target=column
+        )
+
+
+def _relevance(predictor: Predictor, pictures: Tensor) -> tuple:
+    """Explain both scores by layer-wise relevance propagation, from the network's answers to its views."""
+    with torch.no_grad():
+        views = predictor.views(pictures)
+    with relevance.canonical(predictor.network, views[0]) as network, torch.enable_grad():
+        given = [view.clone().requires_grad_() for view in views]
+        outputs = predictor.combine([network(view) for view in given])
+        found = _gradients(predictor.scores(outputs), given)
+    return outputs, torch.stack([sum(r.sum(1).relu() for r in each) for each in found], 1)
+
+
+def _enlarge(maps: Tensor, image_size: int) -> Tensor:
+    """Stretch maps over the image, as the paper's tools do.
+
+    Strided convolutions of a network with random weights put a cell half a cell beside its place here.
+    Trained weights make up for it: by its gradients, a cell of 32 pixels of the ImageNet network at hand is
+    centred about 11 pixels from its first (over noise images of 512 pixels), where 15.5 would be the middle
+    and the untrained network's is 31.
+    """
+    return F.interpolate(maps, (image_size, image_size), mode="bilinear", align_corners=False)
+
+
+def _to_unit(maps: Tensor) -> Tensor:
+    """Divide each map by its own maximum; one that is zero, or was never a number, becomes zero."""
+    maps = torch.nan_to_num(maps, 0, 0, 0).clamp_min(0)
+    most = maps.amax((2, 3), keepdim=True)
+    return torch.where(most > 0, maps / most.clamp_min(torch.finfo(maps.dtype).tiny), 0)
+
+
+METHODS: dict[str, Callable] = {
+    "grad-cam": partial(_cam, _mean_gradient),
+    "grad-cam++": partial(_cam, _plus_plus),
+    "lrp": _relevance,
+    "gradient": partial(_attribution, _gradient),
+    "integrated-gradients": partial(_attribution, _integrated),
+    "occlusion": partial(_attribution, _occlusion),
+}

@@ -1,0 +1,1 @@
+"""Where the lungs are, and crops of whole cohorts."""

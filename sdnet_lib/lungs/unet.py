@@ -1,0 +1,85 @@
+"""The lung U-Net: built, fed and loaded. What its masks are good for is in `sdnet_lib.lungs.crop`."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sdnet_lib.config import pick_device
+from sdnet_lib.files import InputError
+
+SIDE = 256  # pixels of the square that the network sees
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+def network(pretrained: bool = False) -> torch.nn.Module:
+    """Build the U-Net: EfficientNet-Lite0 down to stride 16, a slim decoder up to half the resolution.
+
+    0.9 million parameters. Input (n, 1, `SIDE`, `SIDE`) from `normalise`, output logits of the same shape.
+
+    Parameters
+    ----------
+    pretrained : bool
+        Whether the encoder starts from ImageNet, its first layer summed over the three colours.
+    """
+    with warnings.catch_warnings():  # importing it imports a downloader that misses widgets in a notebook
+        warnings.filterwarnings("ignore", "IProgress not found")
+        import segmentation_models_pytorch as smp
+        from segmentation_models_pytorch.base import SegmentationHead
+
+    unet = smp.Unet(
+        "tu-tf_efficientnet_lite0",
+        encoder_depth=4,
+        encoder_weights=None,
+        in_channels=1,
+        decoder_channels=(64, 48, 32, 16),
+    )
+    if pretrained:
+        from sdnet_lib.models.pretrained import lite0_state_dict
+
+        weights = lite0_state_dict()
+        weights["conv_stem.weight"] = weights["conv_stem.weight"].sum(1, keepdim=True)
+        unet.encoder.model.load_state_dict(weights, strict=False)
+    del unet.encoder.model.blocks[5:]  # nothing beyond stride 16 takes part
+    del unet.decoder.blocks[3:]  # half the resolution is fine enough for the outline of a lung
+    unet.segmentation_head = SegmentationHead(32, 1, upsampling=2)
+    return unet.to(memory_format=torch.channels_last)
+
+
+def normalise(images: Tensor) -> Tensor:
+    """Stretch the 1st to 99th percentile of each image of a batch (n, 1, height, width) to [-1, 1]."""
+    n = len(images)
+    levels = torch.tensor([0.01, 0.99], device=images.device)
+    low, high = torch.quantile(images.reshape(n, -1)[:, ::7], levels, 1)
+    low, high = low.view(n, 1, 1, 1), high.view(n, 1, 1, 1)
+    return ((images - low) / (high - low).clamp(min=1e-3)).clamp(0, 1) * 2 - 1
+
+
+def load(path: str | Path | None = None) -> torch.nn.Module:
+    """Load the U-Net, ready to predict.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path, optional
+        A safetensors file written by ``python -m sdnet_lib.lungs.crop train``; by default the weights that come
+        with the package, trained on four fifths of Montgomery and Shenzhen (see ``weights/lungs.md``).
+
+    Raises
+    ------
+    InputError
+        If the file is missing or holds another network.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = Path(path or WEIGHTS / "lungs.safetensors")
+    unet = network()
+    try:
+        unet.load_state_dict(load_file(path))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: not the weights of the lung U-Net ({reason})") from error
+    return unet.eval().to(pick_device())

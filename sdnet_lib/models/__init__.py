@@ -1,0 +1,1 @@
+"""COVID-SDNet, its parts, and every system that it is compared with."""

@@ -1,0 +1,109 @@
+"""Equation 1 of the paper, for all generators at once.
+
+Wherever an axis is called k here, it counts generators and the classes they pull towards, in the order of
+`sdnet_lib.data.cohort.LABELS`: first N, then P.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+PERCEPTUAL = 0.006  # equation 1
+VARIATION = 2e-8  # in the authors' code only
+
+
+class Losses(NamedTuple):
+    """The terms of equation 1, each (k,): unweighted, averaged over the batch; and their weighted sum."""
+
+    mse: Tensor
+    perceptual: Tensor
+    cross_entropy: Tensor
+    total: Tensor
+
+
+def losses(
+    twins: Tensor,
+    images: Tensor,
+    targets: Tensor,
+    classifier: nn.Module,
+    perceptual: nn.Module,
+    weight: float,
+    way: str = "paper",
+) -> Losses:
+    """Return L_MSE + 0.006 L_perceptual + lambda L_CE(y == k) of each generator.
+
+    The generators share the batch, the classifier and the perceptual network, but no weights: for each
+    generator the gradient of the sum of all totals is that of its own.
+
+    Parameters
+    ----------
+    twins : Tensor, (k, n, 3, height, width)
+        What each generator makes of the images.
+    images : Tensor, (n, 3, height, width)
+        In [0, 1]. All of them count in the first two terms: a generator also has to keep the images of the
+        other class.
+    targets : int Tensor, (n,)
+        The true classes.
+    classifier : nn.Module
+        Takes images in [0, 1]. In eval mode nothing in it depends on the rest of the batch.
+    perceptual : nn.Module
+        From `generators.perceptual_network`. Its features of the images are computed once, without a graph.
+    weight : float
+        The paper's lambda.
+    way : str
+        ``code`` adds total variation, and divides lambda by the number of generators (see `cross_entropies`).
+    """
+    features = perceptual(twins.flatten(0, 1)).unflatten(0, twins.shape[:2])
+    with torch.no_grad():
+        wanted = perceptual(images)
+    logits = classifier(twins.flatten(0, 1)).unflatten(0, twins.shape[:2])
+    terms = (
+        _mean_square(twins.float() - images.float()),  # float16 on a GPU: too coarse for a mean of squares
+        _mean_square(features.float() - wanted.float()),
+        cross_entropies(logits, targets, way),
+    )
+    total = terms[0] + PERCEPTUAL * terms[1] + weight * terms[2]
+    if way == "code":
+        total = total + VARIATION * total_variation(twins)
+    return Losses(*terms, total)
+
+
+def cross_entropies(logits: Tensor, targets: Tensor, way: str = "paper") -> Tensor:
+    """Return L_CE(y == k): how far the images of class k, and no others, still are from k.
+
+    Parameters
+    ----------
+    logits : Tensor, (k, n, k)
+        The classifier's answer to what each generator made of each image.
+    targets : int Tensor, (n,)
+        The true classes.
+    way : str
+        ``paper``: the mean over what generator k made of class k. ``code``: the mean over what all generators
+        made of class k. Nothing but the share of generator k has a gradient for it, so that there lambda
+        weighs half as much with two generators.
+
+    Returns
+    -------
+    Tensor, (k,)
+        0 for a class that the batch lacks.
+    """
+    of_class = F.one_hot(targets, logits.shape[-1]).float()
+    means = -(logits.log_softmax(-1) * of_class).sum(1) / of_class.sum(0).clamp(min=1)  # generator x class
+    own = means.diagonal()
+    if way == "paper":
+        return own
+    return (own + (means.sum(0) - own).detach()) / len(means)
+
+
+def total_variation(images: Tensor) -> Tensor:
+    """Return, for each k of (k, n, 3, height, width), twice the mean square of the steps down and across."""
+    steps = images.float().diff(dim=-2), images.float().diff(dim=-1)
+    return 2 * (_mean_square(steps[0]) + _mean_square(steps[1]))
+
+
+def _mean_square(x: Tensor) -> Tensor:
+    return x.square().flatten(1).mean(1)

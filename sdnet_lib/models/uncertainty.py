@@ -1,0 +1,148 @@
+"""How sure is a prediction? Several networks, or one that forgets at random, are asked: the spread tells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from fastai.torch_core import no_random
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sdnet_lib.files import InputError
+from sdnet_lib.models.predictors import BATCH, Mean, Predictor, half_precision, to_images
+
+PASSES = 50
+DROPOUT = 0.5
+
+
+class Prediction(NamedTuple):
+    """What many passes or networks say about n images; entropies are in nats.
+
+    Attributes
+    ----------
+    probabilities : float array, (n, classes)
+        Mean of the probabilities over the passes.
+    entropy : float array, (n,)
+        Entropy of that mean: all uncertainty, of the image and of the network. Of two classes it is
+        log 2 = 0.69 at most.
+    information : float array, (n,)
+        Mutual information of class and network, `entropy` less the mean entropy of single passes: what more
+        training images could remove. Zero if all passes agree.
+    """
+
+    probabilities: np.ndarray
+    entropy: np.ndarray
+    information: np.ndarray
+
+
+def summarise(samples: np.ndarray) -> Prediction:
+    """Turn the probabilities of single passes into a prediction and its uncertainty.
+
+    Parameters
+    ----------
+    samples : float array, (passes, n, classes)
+    """
+    mean = samples.mean(0)
+    entropy = _entropy(mean)
+    return Prediction(mean, entropy, (entropy - _entropy(samples).mean(0)).clip(0))
+
+
+def _entropy(probabilities: np.ndarray) -> np.ndarray:
+    logarithms = np.log(probabilities.clip(np.finfo(probabilities.dtype).tiny))
+    return -(probabilities * logarithms).sum(-1)
+
+
+def drop_units(x: Tensor, share: float) -> Tensor:
+    """Drop the same units, a share of them, for every row of features (n, units); scale up the others."""
+    return F.dropout1d(x.T[None], share)[0].T
+
+
+def of_networks(predictors: Sequence[Predictor], pixels: np.ndarray) -> Prediction:
+    """Ask several networks, such as those of the folds of a cross-validation.
+
+    Parameters
+    ----------
+    predictors : sequence of Reader
+        At least one; one alone has nothing to disagree with, and its `information` is zero.
+    pixels : uint8 array, (n, image_size, image_size)
+        Images.
+    """
+    return summarise(np.stack([probabilities(predictor.predict(pixels)) for predictor in predictors]))
+
+
+def probabilities(columns: dict[str, np.ndarray]) -> np.ndarray:
+    """Return the columns `prob_N` and `prob_P` of a prediction as one array (n, 2)."""
+    return np.stack([columns["prob_N"], columns["prob_P"]], 1).astype(float)
+
+
+def by_dropout(
+    predictor: Predictor, pixels: np.ndarray, *, passes: int = PASSES, seed: int = 0
+) -> Prediction:
+    """Ask one network many times while half the units in front of its last layer are dropped at random.
+
+    Monte Carlo dropout (Gal and Ghahramani, ICML 2016), put on afterwards: the paper's network is trained
+    without dropout, so the spread says how much an answer leans on few units, and is no posterior.
+
+    Parameters
+    ----------
+    predictor : Reader
+    pixels : uint8 array, (n, image_size, image_size)
+    passes : int
+        The features are computed once, so passes are cheap.
+    seed : int
+        Draws the units that are dropped, the same for all images.
+
+    Raises
+    ------
+    InputError
+        If there is not at least one pass, or no `last_linear`.
+    """
+    if passes < 1:
+        raise InputError(f"a prediction needs at least one pass, not {passes}")
+    last, parts = last_linear(predictor.ready()), []
+    for start in range(0, len(pixels), BATCH):
+        with inputs_of(last) as features, torch.inference_mode(), half_precision():
+            predictor(to_images(pixels[start : start + BATCH]))
+        parts.append(sample(predictor, last, features, passes, seed))
+    return summarise(np.concatenate(parts, 1))
+
+
+def last_linear(predictor: Predictor) -> nn.Linear:
+    """Return the linear layer that gives a network's answer.
+
+    Raises
+    ------
+    InputError
+        If it has none (COVID-CAPS), or averages several networks (ask those with `of_networks`).
+    """
+    found = [layer for layer in predictor.network.modules() if isinstance(layer, nn.Linear)]
+    if not found or isinstance(predictor.network, Mean):
+        raise InputError("this network has no last linear layer whose units could be dropped")
+    return found[-1]
+
+
+@contextmanager
+def inputs_of(layer: nn.Module) -> Iterator[list[Tensor]]:
+    """Gather what a layer is given, call by call, inside the ``with`` block: one call a view."""
+    seen = []
+    hook = layer.register_forward_hook(lambda _, given, __: seen.append(given[0].detach().float()))
+    try:
+        yield seen
+    finally:
+        hook.remove()
+
+
+def sample(
+    predictor: Predictor, last: nn.Linear, features: Sequence[Tensor], passes: int, seed: int
+) -> np.ndarray:
+    """Return probabilities (passes, n, 2) of the last layer given its inputs, with units dropped."""
+    told = []
+    with torch.inference_mode(), no_random(seed):
+        for _ in range(passes):
+            answers = [last(drop_units(view, DROPOUT)) for view in features]
+            told.append(probabilities(predictor.columns(predictor.combine(answers))))
+    return np.stack(told)

@@ -1,0 +1,1 @@
+"""Synthetic chest radiographs with known truth, and a hospital that takes them."""

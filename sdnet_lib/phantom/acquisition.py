@@ -1,0 +1,258 @@
+"""From path lengths to a picture: X-ray beam, scatter, quanta, detector, display, and each site's habits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from scipy import ndimage
+
+from sdnet_lib.phantom.anatomy import Frame
+
+# Linear attenuation at the mean energy of a 120 kV chest exposure, 1/cm (NIST tables at about 60 keV).
+SOFT, LUNG, BONE = 0.205, 0.055, 0.40  # BONE is what compact bone adds to soft tissue
+_SCATTER_REACH = 5.0  # cm
+
+
+@dataclass(frozen=True)
+class Site:
+    """How one hospital takes, processes and stores its radiographs.
+
+    Attributes
+    ----------
+    aspect : float
+        Height of the picture over its width.
+    field : float
+        Longest side of the detector's field in cm.
+    scatter : float
+        Share of the low-passed beam in what the detector sees; a grid lowers it.
+    quanta : float
+        X-ray quanta on a pixel of 1 mm^2 in the open beam.
+    blur : float
+        Standard deviation of the detector's blur in cm.
+    lung, bright : float
+        Grey levels given to the clear lung and to the densest parts.
+    bend : float
+        Bend of the display curve: the higher, the more contrast lung gets at the cost of dense parts.
+    even, crisp : float
+        Share of the coarse contrast that the processing takes away, and of the fine one that it adds.
+    marker, marker_at : str, tuple of float
+        Side marker and its place (column, row as shares of the picture).
+    text, text_at : str, tuple of float
+        Burnt-in words and their place; empty for none.
+    border : tuple of float
+        Widths of the collimated margin left, top, right and bottom, as shares of the picture.
+    margin : float
+        Grey level of that margin.
+    suffix : str
+        Kind of file the site exports.
+    shrink : float
+        Longest side of its files as a share of the asked size.
+    """
+
+    aspect: float
+    field: float
+    scatter: float
+    quanta: float
+    blur: float
+    lung: float
+    bright: float
+    bend: float
+    even: float
+    crisp: float
+    marker: str
+    marker_at: tuple[float, float]
+    text: str
+    text_at: tuple[float, float]
+    border: tuple[float, float, float, float]
+    margin: float
+    suffix: str
+    shrink: float
+
+
+SITES = {
+    "A": Site(
+        1.00,
+        35.5,
+        0.25,
+        3e4,
+        0.05,
+        0.44,
+        0.90,
+        1.2,
+        0.35,
+        0.6,
+        "L",
+        (0.84, 0.05),
+        "",
+        (0, 0),
+        (0, 0, 0, 0),
+        0,
+        ".png",
+        1.0,
+    ),
+    "B": Site(
+        0.82,
+        42,
+        0.50,
+        8e3,
+        0.10,
+        0.36,
+        0.82,
+        0.9,
+        0.10,
+        0.1,
+        "R",
+        (0.07, 0.08),
+        "PORTABLE",
+        (0.70, 0.04),
+        (0, 0, 0, 0),
+        0,
+        ".jpg",
+        0.9,
+    ),
+    "C": Site(
+        0.90,
+        36,
+        0.40,
+        1e4,
+        0.08,
+        0.30,
+        0.86,
+        1.0,
+        0.20,
+        0.3,
+        "D",
+        (0.05, 0.12),
+        "SUP",
+        (0.12, 0.12),
+        (0.012, 0.012, 0.012, 0.012),
+        1,
+        ".jpg",
+        1.0,
+    ),
+    "D": Site(
+        1.18,
+        42,
+        0.35,
+        2e4,
+        0.06,
+        0.42,
+        0.86,
+        1.4,
+        0.40,
+        0.8,
+        "L",
+        (0.90, 0.12),
+        "AP",
+        (0.05, 0.94),
+        (0.05, 0.02, 0, 0.03),
+        0.35,
+        ".jpg",
+        0.95,
+    ),
+    "E": Site(
+        0.98,
+        41,
+        0.22,
+        4e4,
+        0.04,
+        0.20,
+        0.95,
+        1.0,
+        0.05,
+        0.3,
+        "R",
+        (0.05, 0.04),
+        "PA ERECT",
+        (0.76, 0.05),
+        (0, 0, 0, 0.05),
+        0,
+        ".png",
+        1.0,
+    ),
+}
+
+
+def low_pass(image: np.ndarray, reach: float) -> np.ndarray:
+    """Blur by a wide Gaussian (`reach` in pixels), computed on a coarser grid."""
+    rows, columns = image.shape
+    step = max(1, int(reach / 3))
+    small = Image.fromarray(image).resize(
+        (max(1, columns // step), max(1, rows // step)), Image.Resampling.BOX
+    )
+    wide = ndimage.gaussian_filter(np.asarray(small), reach / step, mode="nearest", truncate=3)
+    return np.asarray(Image.fromarray(wide).resize((columns, rows), Image.Resampling.BICUBIC))
+
+
+def detect(frame: Frame, line: np.ndarray, site: Site, rng: np.random.Generator) -> np.ndarray:
+    """Expose the detector (Beer-Lambert, scatter, blur, Poisson quanta); return minus the log of its signal.
+
+    Parameters
+    ----------
+    line : numpy.ndarray
+        Line integral of the attenuation for each pixel.
+    """
+    beam = np.exp(-line)
+    tissue = np.where(line > 0.05, beam, 0).astype(np.float32)  # the open beam scatters nothing
+    beam = (1 - site.scatter) * beam + site.scatter * low_pass(tissue, _SCATTER_REACH / frame.pixel)
+    beam = ndimage.gaussian_filter(beam, site.blur / frame.pixel, truncate=3)
+    dose = site.quanta * (10 * frame.pixel) ** 2
+    return -np.log(np.maximum(rng.poisson(beam * dose), 1).astype(np.float32) / np.float32(dose))
+
+
+def develop(frame: Frame, signal: np.ndarray, lung: np.ndarray, site: Site) -> np.ndarray:
+    """Turn the log signal to grey levels: processing that evens out coarse contrast, then the display curve.
+
+    Parameters
+    ----------
+    lung : numpy.ndarray
+        Boolean, where lung is; automatic exposure control aims at it.
+    """
+    low, high = np.quantile(signal[lung][::4], 0.25), np.quantile(signal[::2, ::2], 0.985)
+    level = np.clip((signal - low) / (high - low), -0.8, 1.3)
+    detail = level - low_pass(level, 1.5 / frame.pixel)
+    coarse = low_pass(level, 4.0 / frame.pixel)
+    inside = np.clip((level + 0.75) / 0.4, 0, 1)  # leave the open beam alone
+    level = level + inside * (site.crisp * detail - site.even * (coarse - 0.4))
+    grey = site.lung + (site.bright - site.lung) * (1 - np.exp(-site.bend * level)) / (1 - np.exp(-site.bend))
+    toe = 0.5 * site.lung  # a film's toe: what is darker than lung is squeezed towards black
+    grey = np.where(grey < toe, toe * np.exp(np.minimum(grey - toe, 0) / toe), grey)
+    knee = site.bright - 0.05
+    grey = np.where(grey > knee, knee + (1 - knee) * np.tanh((grey - knee) / (1 - knee)), grey)
+    return np.clip(grey, 0, 1)
+
+
+@lru_cache(maxsize=64)
+def _words(text: str, height: int) -> np.ndarray:
+    font = ImageFont.load_default(height)
+    left, top, right, bottom = font.getbbox(text)
+    page = Image.new("L", (right - left + 2, bottom - top + 2))
+    ImageDraw.Draw(page).text((1 - left, 1 - top), text, fill=255, font=font)
+    return np.asarray(page, np.float32) / 255
+
+
+def stamp(image: np.ndarray, site: Site, rng: np.random.Generator) -> np.ndarray:
+    """Lay the site's collimated margin, side marker and burnt-in words on a picture."""
+    image = image.copy()
+    rows, columns = image.shape
+    jitter = 0.012 * rng.normal(size=8).clip(-2, 2)
+    left, top, right, bottom = (
+        int(round(max(0, b + (b > 0.02) * j) * max(rows, columns)))
+        for b, j in zip(site.border, jitter, strict=False)
+    )
+    for cut in (np.s_[:, :left], np.s_[:top], np.s_[:, columns - right :], np.s_[rows - bottom :]):
+        image[cut] = site.margin
+    for text, at, tall, j in (
+        (site.marker, site.marker_at, 0.05, jitter[4:6]),
+        (site.text, site.text_at, 0.032, jitter[6:8]),
+    ):
+        if text:
+            ink = _words(text, max(6, int(tall * max(rows, columns))))
+            row = int(np.clip((at[1] + j[1]) * rows, 0, rows - ink.shape[0]))
+            column = int(np.clip((at[0] + j[0]) * columns, 0, max(0, columns - ink.shape[1])))
+            place = image[row : row + ink.shape[0], column : column + ink.shape[1]]
+            place += (0.97 - place) * ink[:, : place.shape[1]]
+    return image

@@ -1,0 +1,111 @@
+"""The sources of the web book: prose, executed notebooks, and pages that are computed."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import shutil
+from pathlib import Path
+
+import nbformat
+
+VERSIONS = ("sdnet-lib", "torch", "torchvision", "fastai", "timm", "numpy", "scikit-learn")
+
+
+def stage(
+    root: Path, notebooks: list[Path], executed: dict[str, Path], parameters: dict, folder: Path
+) -> None:
+    """Gather in `folder` what Jupyter Book reads: configuration, prose and executed notebooks.
+
+    Parameters
+    ----------
+    root : Path
+        The course.
+    notebooks : list of Path
+        All source notebooks; one without an executed copy becomes a page that says it was not run.
+    executed : dict
+        From a notebook's name without suffix to its executed copy.
+    parameters : dict
+        What the notebooks were run with, for the page about this run.
+    folder : Path
+        Does not exist yet.
+    """
+    shutil.copytree(root / "book", folder / "book", ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    for name in ("_config.yml", "_toc.yml"):
+        shutil.copy(root / name, folder / name)
+    (folder / "notebooks").mkdir()
+    for notebook in notebooks:
+        copy = folder / "notebooks" / notebook.name
+        if notebook.stem in executed:
+            nbformat.write(_label_folds(nbformat.read(executed[notebook.stem], as_version=4)), copy)
+        else:
+            nbformat.write(_not_run(nbformat.read(notebook, as_version=4)), copy)
+    (folder / "book" / "this_run.md").write_text(this_run(executed, parameters))
+    from sdnet_lib.publish import (  # which import torch; the command line shall not wait for it
+        model_card,
+        results_page,
+    )
+
+    for name, page in {"results": results_page, "model_card": model_card}.items():
+        if f"book/{name}" in (root / "_toc.yml").read_text():
+            (folder / "book" / f"{name}.md").write_text(page.write())
+
+
+def title(notebook: nbformat.NotebookNode) -> str:
+    """Return the first heading of a notebook, without its mark."""
+    lines = "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown").splitlines()
+    return next((line.lstrip("# ").strip() for line in lines if line.startswith("# ")), "Untitled")
+
+
+def _label_folds(executed: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Say on each folded cell what is in it: a solution, or the provenance line at the end."""
+    for cell in executed.cells:
+        if "hide-cell" in cell.metadata.get("tags", []):
+            label = "How this chapter was run" if "course.finish" in cell.source else "Show a solution"
+            cell.metadata["mystnb"] = {"code_prompt_show": label, **cell.metadata.get("mystnb", {})}
+    return executed
+
+
+def _not_run(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Return a notebook that keeps the title of `notebook` and says that this build left it out."""
+    text = f"# {title(notebook)}\n\nThis chapter was left out of this build. `make book` runs all chapters."
+    left_out = nbformat.v4.new_notebook(metadata={"kernelspec": notebook.metadata.get("kernelspec", {})})
+    left_out.cells = [nbformat.v4.new_markdown_cell(text, id="left-out")]
+    return left_out
+
+
+def this_run(executed: dict[str, Path], parameters: dict) -> str:
+    """Return the page that says with what, when and how long each notebook ran, as Markdown.
+
+    Everything comes from the executed notebooks and the installed packages, so the same notebooks give the
+    same page.
+    """
+    rows = ["| Chapter | Run on | Seconds | Code cells |", "| --- | --- | ---: | ---: |"]
+    for stem, path in executed.items():
+        notebook = nbformat.read(path, as_version=4)
+        run = notebook.metadata.get("papermill", {})
+        cells = sum(cell.cell_type == "code" for cell in notebook.cells)
+        link = f"[{title(notebook)}](../notebooks/{stem}.ipynb)"
+        rows.append(f"| {link} | {run.get('end_time', '')[:10]} | {run.get('duration') or 0:.0f} | {cells} |")
+    # the path of a local data folder is left out: a published page should not show it
+    given = [f"- `{name}`: {value}" for name, value in parameters.items() if name != "data"]
+    versions = [f"| {name} | {importlib.metadata.version(name)} |" for name in VERSIONS]
+    return "\n".join(
+        [
+            "# How this book was run",
+            "",
+            "Every figure and every computed number in the chapters came out of this run:",
+            "",
+            *given,
+            f"- {platform.python_implementation()} {platform.python_version()} on {platform.system()}",
+            "",
+            *rows,
+            "",
+            "The main packages; `requirements.txt` pins all of them:",
+            "",
+            "| Package | Version |",
+            "| --- | --- |",
+            *versions,
+            "",
+        ]
+    )

@@ -1,0 +1,1 @@
+"""Cross-validation, trained models and predictions: all that writes results."""

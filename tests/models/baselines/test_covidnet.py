@@ -1,0 +1,198 @@
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from fastai.data.transforms import IntToFloatTensor
+from fastai.torch_core import TensorImageBW
+from fasttransform import Pipeline
+from torch import nn
+
+from sdnet_lib.data import images
+from sdnet_lib.files import InputError
+from sdnet_lib.models.baselines import covidnet
+from tests.models.baselines.eight_images import learn, size
+
+# Parameters with and without those of batch normalisation.
+SIZES = {
+    "small": (116_281_155, 116_211_587),
+    "large": (119_053_891, 118_984_323),
+    "a": (31_591_251, 31_495_443),
+    "b": (12_473_155, 12_403_587),
+    "c": (8_044_195, 7_994_307),
+}
+COUNTS = np.repeat([0, 1, 2], [30, 25, 10])
+
+
+@pytest.mark.parametrize("variant", SIZES)
+def test_each_variant_has_its_size_and_cost(variant):
+    with torch.device("meta"):
+        network = covidnet.network(variant)
+    normalisation = sum(size(layer) for layer in network.modules() if isinstance(layer, nn.BatchNorm2d))
+    assert (size(network), size(network) - normalisation) == SIZES[variant]
+    macs = {"small": 2.27, "large": 3.55, "a": 23.9, "b": 9.9, "c": 6.1}[variant]
+    found = covidnet.distance(variant)
+    assert round(found.macs, 2 if found.image_size == 224 else 1) == macs
+    assert found.parameters == SIZES[variant][0] / 1e6
+
+
+def test_the_distance_to_the_release_is_told():
+    found = covidnet.distance("a")
+    assert (found.release, found.image_size, found.published_parameters) == ("COVIDNet-CXR3-A", 480, 40.2)
+    assert found.parameters / found.published_parameters == pytest.approx(0.79, abs=0.01)
+
+
+def test_an_open_reimplementation_s_sizes_follow_from_a_narrower_head():
+    """Its 115,422,083 and 118,194,819 parameters have 256 units in the second dense layer, ours 1024."""
+    wider = (1024 * 1024 + 1024 + 1024 * 3 + 3) - (1024 * 256 + 256 + 256 * 3 + 3)
+    assert (SIZES["small"][1] - wider, SIZES["large"][1] - wider) == (115_422_083, 118_194_819)
+
+
+@pytest.mark.parametrize("image_size", [31, 50])
+def test_any_side_from_31_will_do(image_size):
+    with torch.device("meta"):
+        for variant in covidnet.VARIANTS:
+            network = covidnet.network(variant, 2, image_size).eval()
+            assert network(torch.zeros(1, 3, image_size, image_size)).shape == (1, 2)
+    with pytest.raises(InputError, match="30 pixels are too few"):
+        covidnet.network("c", image_size=30)
+
+
+def test_an_unknown_variant_is_refused():
+    with pytest.raises(InputError, match="'d': choose one of small, large, a, b, c"):
+        covidnet.network("d")
+
+
+@pytest.mark.parametrize("variant", ["a", "large"])
+def test_modules_are_wired_as_in_the_figure(variant):
+    """Each input, written out as the sum that the figure has."""
+    network = covidnet.network(variant, 3, 32).eval()
+    seen, given = {}, {}
+    names = {module: (s, j) for s, stage in enumerate(network.stages) for j, module in enumerate(stage)}
+    names |= {module: (s, "S") for s, module in enumerate(network.shortcuts)} | {network.head: "head"}
+
+    def note(module, entered, left):
+        seen[names[module]], given[names[module]] = entered[0], left
+
+    for module in names:
+        module.register_forward_hook(note)
+    with torch.no_grad():
+        network(torch.rand(1, 3, 32, 32))
+    pool = partial(nn.functional.max_pool2d, kernel_size=2)
+    for s, modules in enumerate((3, 4, 6, 3)):
+        if s:
+            before = [given[s - 1, j] for j in [*range((3, 4, 6)[s - 1]), "S"]]
+            assert torch.allclose(seen[s, 0], sum(map(pool, before)), atol=1e-4)
+            assert torch.allclose(seen[s, "S"], sum(before), atol=1e-4)
+        for j in range(1, modules):
+            own = sum(given[s, k] for k in range(j)) + given[s, "S"]
+            assert torch.allclose(seen[s, j], own, atol=1e-4)
+    assert torch.equal(seen[0, 0], seen[0, "S"])
+    assert torch.allclose(seen["head"], sum(given[3, j] for j in [0, 1, 2, "S"]), atol=1e-4)
+
+
+def test_shortcuts_are_pooled_before_or_after_their_convolution_and_the_first_not_at_all():
+    kinds = {}
+    for variant in ("small", "large", "a"):
+        with torch.device("meta"):
+            shortcuts = covidnet.network(variant).shortcuts
+        kinds[variant] = [[type(step).__name__ for step in shortcut.children()] for shortcut in shortcuts]
+    assert kinds["small"] == []
+    assert kinds["large"] == [[], *[["Conv2d", "MaxPool2d"]] * 3]
+    assert kinds["a"] == [[], *[["MaxPool2d", "Conv2d"]] * 3]
+
+
+def test_it_learns_eight_images():
+    learn(covidnet.network("c", 3, 32), covidnet.RECIPE, classes=(0, 2))
+
+
+@pytest.mark.parametrize("percent", [0.3, 0.33])
+def test_the_published_sampler_puts_two_of_eight(percent):
+    rows = covidnet.published_order(COUNTS, 8, np.random.default_rng(0), percent)
+    batches = [rows[first : first + 8] for first in range(0, len(rows), 8)]
+    assert [len(batch) for batch in batches] == [8] * 6 + [7]
+    for batch in batches:
+        assert (COUNTS[batch] == 2).sum() == 2 and len(set(batch)) == len(batch)
+    others = rows[COUNTS[rows] != 2]
+    assert len(set(others)) == len(others) == 55 - 14  # once each, and as many skipped as overwritten
+
+
+def test_the_published_sampler_takes_one_where_the_share_gives_none_and_fits_a_short_last_batch():
+    rows = covidnet.published_order(np.repeat([0, 2], [9, 5]), 8, np.random.default_rng(0), 0.05)
+    assert len(rows) == 9 and (rows >= 9).tolist().count(True) == 2
+    assert rows[-1] >= 9
+
+
+def test_epochs_differ_and_the_same_generator_repeats_them():
+    rng = np.random.default_rng(3)
+    first, second = (covidnet.published_order(COUNTS, 8, rng) for _ in range(2))
+    assert not np.array_equal(first, second)
+    assert np.array_equal(first, covidnet.published_order(COUNTS, 8, np.random.default_rng(3)))
+
+
+@pytest.mark.parametrize("targets", [[0] * 9, [0] * 9 + [2], [2] * 9])
+def test_a_cohort_that_fills_no_batch_is_refused(targets):
+    with pytest.raises(InputError, match="needs 2 COVID-19 images or more, and others"):
+        covidnet.published_order(np.array(targets), 8, np.random.default_rng(0))
+
+
+def test_the_balanced_sampler_shows_every_image_and_each_class_as_often():
+    rows = covidnet.balanced_order(COUNTS, 8, np.random.default_rng(0))
+    assert np.bincount(COUNTS[rows]).tolist() == [30, 30, 30]
+    assert set(rows) == set(range(len(COUNTS)))
+    assert np.bincount(rows)[COUNTS == 2].tolist() == [3] * 10
+
+
+def changed(x: torch.Tensor) -> torch.Tensor:
+    torch.manual_seed(0)
+    return Pipeline([IntToFloatTensor(), *covidnet.augmentations()], split_idx=0)(TensorImageBW(x))
+
+
+def test_random_changes_keep_a_square_s_place_roughly_and_bring_black_in():
+    image = torch.zeros(200, 1, 40, 40, dtype=torch.uint8)
+    image[:, :, 4:-4, 4:-4] = 200
+    made = changed(image)
+    assert made.shape == image.shape and made.dtype == torch.float32
+    assert (
+        0.9 * 200 / 255 - 1e-4 < made[:, 0, 20, 20].min() < made[:, 0, 20, 20].max() < 1.1 * 200 / 255 + 1e-4
+    )
+    areas = (made > 0.3).float().sum((1, 2, 3)) / 32**2
+    assert 0.6 < areas.min() < 0.8 < 1.1 < areas.max() < 1.5
+    white = changed(torch.full_like(image, 255))
+    assert (white.amin((1, 2, 3)) == 0).float().mean() > 0.8
+
+
+def test_half_of_the_images_are_flipped():
+    image = torch.zeros(400, 1, 32, 32, dtype=torch.uint8)
+    image[..., :12] = 255
+    made = changed(image)
+    mirrored = made[..., 16:].sum((1, 2, 3)) > made[..., :16].sum((1, 2, 3))
+    assert 0.4 < mirrored.float().mean() < 0.6
+
+
+def test_the_top_is_dropped_and_the_centre_cut_out(tmp_path):
+    image = np.tile(np.linspace(0, 0.5, 100)[:, None], (1, 60))
+    image[:8] = 1  # where a label is printed
+    images.write_gray(tmp_path / "tall.png", image)
+    images.write_gray(tmp_path / "wide.png", np.tile(np.linspace(0, 1, 300), (100, 1)))
+    pixels = covidnet.read_pixels(pd.DataFrame({"file": [tmp_path / "tall.png", tmp_path / "wide.png"]}), 60)
+    assert pixels.shape == (2, 60, 60) and pixels.dtype == np.uint8
+    assert abs(pixels[0, 0, 0] / 255 - 24 / 99 / 2) < 0.01  # 8 dropped, then 16 of 92 rows
+    assert abs(pixels[1, 0, 0] / 255 - 104 / 299) < 0.01 and abs(pixels[1, 0, -1] / 255 - 195 / 299) < 0.01
+
+
+def test_a_vote_for_pneumonia_is_kept_apart():
+    told = covidnet.two_classes(np.array([[0.6, 0.2, 0.2], [0.1, 0.6, 0.3], [0, 1, 0]]))
+    assert told["prob_N"] == pytest.approx([0.75, 0.25, 0.5])
+    assert told["prob_P"] == pytest.approx([0.25, 0.75, 0.5])
+    assert told["prob_pneumonia"] == pytest.approx([0.2, 0.6, 1])
+    assert list(told["vote"]) == ["N", "Pneumonia", "Pneumonia"]
+    with pytest.raises(InputError, match=r"three probabilities an image are needed, not an array \(4, 2\)"):
+        covidnet.two_classes(np.ones((4, 2)))
+
+
+def test_the_recipe_is_the_paper_s():
+    recipe = covidnet.RECIPE
+    assert (recipe.rate, recipe.batch, recipe.epochs, recipe.schedule) == (2e-4, 8, 10, "constant")
+    assert covidnet.RECIPE_BALANCED.order is covidnet.balanced_order

@@ -1,0 +1,233 @@
+"""The pipeline turns red for whatever must not reach a reader, and does no work twice."""
+
+import os
+import shutil
+import sys
+import time
+
+import nbformat
+import pytest
+from bs4 import BeautifulSoup
+from filelock import FileLock
+
+from sdnet_lib.files import InputError
+from sdnet_lib.publish import build
+from tests.publish.tiny_course import notebook, write
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """A course of two notebooks, built once; tests look at it and do not change its sources."""
+    folder = tmp_path_factory.mktemp("built")
+    ran = folder / "ran.txt"
+    count = f"with open({str(ran)!r}, 'a') as file:\n    file.write(profile[0])"
+    where = "import os, sys\nprint(os.listdir(), sys.executable)"
+    root = write(folder / "course", **{"01_a": notebook(count, "1 + 1"), "02_b": notebook(where)})
+    before = [file.read_bytes() for file in sorted((root / "notebooks").iterdir())]
+    page = build.build(root)
+    return root, page, ran, before
+
+
+def red(tmp_path, *cells, **options):
+    """Build a course with these cells and return the complaint; no page may come of it."""
+    root = write(tmp_path / "course", **{"01_a": notebook(*cells)})
+    with pytest.raises(build.BookError) as error:
+        build.build(root, **options)
+    assert not (root / "_build" / "html").exists()
+    assert not list((root / "_build" / "executed").glob("*.ipynb"))
+    assert not (root / "_build" / "running").exists()
+    return root, str(error.value)
+
+
+def test_a_page_for_each_notebook_with_its_output(built):
+    root, page, _, _ = built
+    assert page.exists()
+    html = (root / "_build" / "html" / "notebooks" / "01_a.html").read_text()
+    assert "<pre>2\n</pre>" in html.replace("<span></span>", "")
+
+
+def test_source_notebooks_are_not_touched(built):
+    root, _, _, before = built
+    assert [file.read_bytes() for file in sorted((root / "notebooks").iterdir())] == before
+
+
+def test_notebooks_run_in_an_empty_folder_with_this_python(built):
+    root, _, _, _ = built
+    executed = next((root / "_build" / "executed").glob("02_b-*.ipynb"))
+    text = nbformat.read(executed, 4).cells[-1].outputs[0].text
+    assert text.strip() == f"[] {sys.executable}"
+
+
+def test_a_second_build_runs_nothing_and_is_quick(built, capsys):
+    root, _, ran, _ = built
+    before, start = ran.read_text(), time.monotonic()
+    build.build(root)
+    assert ran.read_text() == before
+    assert time.monotonic() - start < 10
+    assert capsys.readouterr().out.count("unchanged") == 2
+
+
+def test_the_download_is_the_source(built):
+    root, _, _, before = built
+    assert (root / "_build/html/_sources/notebooks/01_a.ipynb").read_bytes() == before[0]
+
+
+def test_the_run_page_names_each_chapter(built):
+    root, _, _, _ = built
+    html = (root / "_build/html/book/this_run.html").read_text()
+    assert html.count("A chapter</a>") >= 2 and "torch" in html
+
+
+def test_executed_copies_do_not_say_where_they_ran(built):
+    root, _, _, _ = built
+    for executed in (root / "_build" / "executed").glob("01_a*.ipynb"):
+        metadata = nbformat.read(executed, 4).metadata
+        assert str(root) not in str(metadata)
+
+
+def test_one_chapter_alone_with_another_seed(built, capsys):
+    root, _, ran, _ = built
+    output, before = root / "_build_only", ran.read_text()
+    build.build(root, output, only="02", seed=5)
+    assert ran.read_text() == before
+    assert "left out of this build" in (output / "html/notebooks/01_a.html").read_text()
+    page = BeautifulSoup((output / "html/notebooks/02_b.html").read_text(), "html.parser")
+    assert "seed = 5" in page.get_text()
+    build.build(root, output, only="02", seed=5)
+    assert "the pages are up to date" in capsys.readouterr().out
+
+
+def test_a_failing_cell_stops_the_build_and_is_named(tmp_path):
+    root, text = red(tmp_path, "good = 1", "good / 0", "print('never')")
+    assert "01_a.ipynb, cell 3 (good / 0)" in text
+    assert "ZeroDivisionError: division by zero" in text
+    assert "\x1b" not in text
+    kept = nbformat.read(root / "_build" / "failed" / "01_a.ipynb", 4)
+    assert kept.cells[-1].execution_count is None
+
+
+def test_text_on_stderr_is_refused(tmp_path):
+    _, text = red(tmp_path, "import sys\nprint('careful', file=sys.stderr)")
+    assert "cell 2: text on stderr: careful" in text
+
+
+def test_a_cell_that_takes_too_long_is_stopped(tmp_path):
+    _, text = red(tmp_path, "import time\ntime.sleep(60)", timeout=1)
+    assert "cell 2 (import time)" in text and "timed out" in text
+
+
+def test_a_dying_kernel_is_reported(tmp_path):
+    _, text = red(tmp_path, "import os\nos._exit(1)")
+    assert "cell 2 (import os)" in text and "died" in text
+
+
+def test_a_sphinx_warning_is_refused_and_the_last_good_pages_stay(built, tmp_path):
+    root = tmp_path / "course"
+    shutil.copytree(built[0], root)
+    good = (root / "_build/html/book/index.html").read_bytes()
+    broken = "# Tiny course\n\n[nowhere](missing.md)\n\nIt is {glue:text}`nobody`.\n"
+    (root / "book" / "index.md").write_text(broken)
+    with pytest.raises(build.BookError, match=r"book/index.md:3: WARNING.*missing") as error:
+        build.build(root)
+    assert "nobody" in str(error.value)
+    assert (root / "_build/html/book/index.html").read_bytes() == good
+
+
+@pytest.mark.parametrize(
+    "change, complaint",
+    [
+        (lambda cell: cell.update(execution_count=None), "execution count None where 2 is due"),
+        (lambda cell: cell.update(execution_count=7), "execution count 7 where 2 is due"),
+        (
+            lambda cell: cell.outputs.append(
+                nbformat.v4.new_output("error", ename="ValueError", evalue="bad", traceback=[])
+            ),
+            "ValueError: bad",
+        ),
+        (
+            lambda cell: cell.outputs.append(nbformat.v4.new_output("stream", name="stderr", text="hm")),
+            "text on stderr: hm",
+        ),
+    ],
+)
+def test_problems_of_stored_notebooks(change, complaint):
+    executed = notebook("1", "2")
+    for count, cell in enumerate(executed.cells[1:], 1):
+        cell.execution_count = count
+    assert build.problems(executed) == []
+    change(executed.cells[2])
+    assert complaint in build.problems(executed)[0]
+
+
+def test_an_undeclared_parameter_is_refused_before_anything_runs(tmp_path):
+    lacking = notebook("open('/nowhere')", parameters='profile = "quick"\ndataset = "phantom"\ndata = None')
+    root = write(tmp_path / "course", **{"01_a": lacking})
+    with pytest.raises(InputError, match="01_a.ipynb has no parameter seed"):
+        build.build(root)
+
+
+@pytest.mark.parametrize(
+    "options, complaint",
+    [
+        ({"only": "09"}, "--only '09' is not one of 01"),
+        ({"only": ""}, "--only '' is not one of 01"),
+        ({"profile": "huge"}, "unknown profile 'huge'"),
+        ({"dataset": "no-such-set"}, "no-such-set: no such file or folder, and no registered cohort"),
+        ({"dataset": "covidgr", "data": "/"}, "covidgr is not in /"),
+        ({"data": "/no/such/folder"}, "--data /no/such/folder: no such folder"),
+    ],
+)
+def test_bad_options(tmp_path, options, complaint):
+    root = write(tmp_path / "course", **{"01_a": notebook("1")})
+    with pytest.raises(InputError, match=complaint):
+        build.build(root, **options)
+
+
+def test_a_folder_that_is_no_course(tmp_path):
+    with pytest.raises(InputError, match="no _toc.yml there"):
+        build.build(tmp_path)
+
+
+def test_two_builds_do_not_write_to_one_folder(tmp_path):
+    root = write(tmp_path / "course", **{"01_a": notebook("1")})
+    (root / "_build").mkdir()
+    with FileLock(root / "_build" / ".lock"), pytest.raises(InputError, match="another build is writing"):
+        build.build(root)
+
+
+def test_an_interrupt_leaves_no_half_written_file(tmp_path, monkeypatch):
+    root = write(tmp_path / "course", **{"01_a": notebook("1")})
+
+    def interrupted(source, target, *rest, **options):
+        nbformat.write(nbformat.read(source, 4), target)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("papermill.execute_notebook", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        build.build(root)
+    left = [file.name for file in (root / "_build").rglob("*") if file.is_file()]
+    assert left in ([".lock"], [])
+
+
+def test_the_key_follows_a_data_set_given_by_path(tmp_path):
+    root = write(tmp_path / "course", **{"01_a": notebook("1")})
+    table = tmp_path / "cohort.csv"
+    table.write_text("a")
+    source = root / "notebooks" / "01_a.ipynb"
+    parameters = {"profile": "quick", "dataset": str(table), "data": None, "seed": 0}
+    key = build.cache_key(source, parameters)
+    assert key == build.cache_key(source, parameters)
+    assert key != build.cache_key(source, {**parameters, "seed": 1})
+    os.utime(table, (1, 1))
+    assert key != build.cache_key(source, parameters)
+    other = build.cache_key(source, parameters)
+    nbformat.write(notebook("2"), source)
+    assert other != build.cache_key(source, parameters)
+
+
+def test_the_environment_is_given_back(tmp_path, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    before = dict(os.environ)
+    with build._kernel_environment(tmp_path):
+        assert "MPLBACKEND" not in os.environ
+    assert dict(os.environ) == before

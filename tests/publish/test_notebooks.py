@@ -1,0 +1,189 @@
+"""The linter finds each fault that it is there for, and the notebooks of the course have none."""
+
+import copy
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from sdnet_lib.publish import build, notebooks
+from tests.publish.tiny_course import KERNEL
+
+
+def code(source, *tags, alt=None, outputs=()):
+    metadata = {"tags": list(tags)}
+    if alt is not None:
+        metadata["mystnb"] = {"image": {"alt": alt}}
+    count = 1 if outputs else None
+    return new_code_cell(source, metadata=metadata, outputs=list(outputs), execution_count=count)
+
+
+def exercise(number):
+    return [
+        new_markdown_cell(f":::{{admonition}} Exercise 1.{number}\n:class: tip\nAdd them.\n:::"),
+        code("answer = None"),
+        code("answer = 2\nassert answer == 2", "hide-cell"),
+    ]
+
+
+@pytest.fixture
+def good():
+    printed = [new_output("stream", name="stdout", text="2\n")]
+    cells = [
+        new_markdown_cell("# A chapter"),
+        code(notebooks.PARAMETERS, "parameters"),
+        code(notebooks.SETUP, "setup"),
+        code("print(1 + 1)", notebooks.CHECKED, outputs=printed),
+        code("print(2)", notebooks.CHECKED, outputs=printed),
+        code("plots.curve(x)", alt="A curve that rises"),
+        new_markdown_cell("Two of 200 images. The paper reports 97.3 %.\n\nWe find {glue:text}`c1_x`."),
+        *exercise(1),
+        *exercise(2),
+        code("course.finish()", "hide-cell"),
+    ]
+    return new_notebook(cells=cells, metadata=KERNEL)
+
+
+def test_a_good_notebook_has_no_complaints(good):
+    assert notebooks.lint(good) == []
+
+
+def change(cell, **values):
+    return lambda notebook: notebook.cells[cell].update(values)
+
+
+def tags(cell, *names):
+    return lambda notebook: notebook.cells[cell].metadata.update(tags=list(names))
+
+
+def prose(text):
+    return change(6, source=text)
+
+
+@pytest.mark.parametrize(
+    "spoil, complaint",
+    [
+        (lambda n: n.metadata.pop("kernelspec"), "kernel"),
+        (change(0, source="A chapter"), "not a title"),
+        (change(1, source=notebooks.PARAMETERS + "\nepochs = 3"), "first code cell"),
+        (tags(1), "first code cell"),
+        (change(2, source="import sdnet_lib"), "second code cell"),
+        (tags(2), "second code cell"),
+        (lambda n: n.cells.pop(), "last code cell"),
+        (lambda n: n.cells.__delitem__(slice(10, 13)), "1 exercises with 1 hidden"),
+        (tags(9), "2 exercises with 1 hidden"),
+        (tags(3), "1 cells tagged nbval-check-output"),
+        (tags(3), "cell 3: has outputs"),
+        (change(3, outputs=[]), "cell 3: tagged nbval-check-output without a stored output"),
+        (change(3, execution_count=None), "cell 3: tagged nbval-check-output without a stored output"),
+        (change(5, execution_count=4), "cell 5: has an execution count"),
+        (tags(3, notebooks.CHECKED, "hidden-cell"), "cell 3: unknown tag 'hidden-cell'"),
+        (change(4, source="\n".join("x = 1" for _ in range(16))), "cell 4: 16 lines"),
+        (change(8, source=" "), "cell 8: empty"),
+        (change(5, metadata={}), "cell 5: a plot without alt text"),
+        (change(5, metadata={"mystnb": {"image": {"alt": "a plot"}}}), "cell 5: a plot without alt text"),
+        (
+            change(5, metadata={"mystnb": {"image": {"alt": "the file a/b of it"}}}),
+            "cell 5: alt text with a slash",
+        ),
+        (prose("We reach 97.3 %."), "cell 6: the number '97.3'"),
+        (prose("We reach 97 % here."), "cell 6: the number '97 %'"),
+        (prose("A Dice of 0.96 is good."), "cell 6: the number '0.96'"),
+        (prose("It takes 83 s."), "cell 6: the number '83 s'"),
+        (prose("The paper has 90 %.\n\nWe have 80 %."), "cell 6: the number '80 %'"),
+    ],
+)
+def test_each_fault_is_found(good, spoil, complaint):
+    spoil(good)
+    assert any(complaint in line for line in notebooks.lint(good)), notebooks.lint(good)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Table 2 gives 98.08 % for DarkCovidNet.",
+        "They report 87.1 % {cite:p}`wang2020covidnet`.",
+        "The code `x = 0.5` and the formula $p = 0.025$.",
+        "```python\nx = 0.5\n```",
+        "Chapter 2 has 426 images; Exercise 1.1 asks more.",
+        "See [the page](https://example.org/v1.5/page).",
+        "COVIDGR-1.0, COVIDx 2.0 and Exercise 1.2 are names; the 1990s are no time in seconds.",
+    ],
+)
+def test_prose_that_may_stay(good, text):
+    good.cells[6].source = text
+    assert notebooks.lint(good) == []
+
+
+def test_smoke_copies_say_smoke_and_keep_stored_outputs(good, tmp_path):
+    source = tmp_path / "01_a.ipynb"
+    nbformat.write(good, source)
+    copied = nbformat.read(notebooks.smoke_copy(source, tmp_path / "smoke"), 4)
+    injected = [c for c in copied.cells if "injected-parameters" in c.metadata.get("tags", [])]
+    assert 'profile = "smoke"' in injected[0].source
+    assert sum(bool(c.get("outputs")) for c in copied.cells) == 2
+
+
+def test_refresh_stores_the_outputs_of_checked_cells_only(good, tmp_path):
+    good.cells[5] = code("x = 3\nx")
+    good.cells[3].outputs = []
+    source = tmp_path / "01_a.ipynb"
+    nbformat.write(good, source)
+    sources = [cell.source for cell in good.cells]
+    notebooks.refresh(source)
+    fresh = nbformat.read(source, 4)
+    assert [cell.source for cell in fresh.cells] == sources
+    assert fresh.cells[3].outputs[0].text == "2\n"
+    assert notebooks.lint(fresh) == []
+    first = source.read_bytes()
+    notebooks.refresh(source)
+    assert source.read_bytes() == first
+
+
+def nbval(folder):
+    import subprocess
+    import sys
+
+    program = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--nbval-lax",
+        "--nbval-current-env",
+    ]
+    return subprocess.run([*program, str(folder)], cwd=folder, capture_output=True, text=True)
+
+
+def test_nbval_turns_red_when_a_stored_output_is_changed(good, tmp_path):
+    good.cells = [good.cells[3], good.cells[4]]
+    nbformat.write(good, tmp_path / "good.ipynb")
+    assert nbval(tmp_path).returncode == 0
+    wrong = copy.deepcopy(good)
+    wrong.cells[1].outputs = [new_output("stream", name="stdout", text="3\n")]
+    nbformat.write(wrong, tmp_path / "good.ipynb")
+    done = nbval(tmp_path)
+    assert done.returncode == 1 and "1 failed, 1 passed" in done.stdout
+
+
+def sources():
+    from pathlib import Path
+
+    return build.find_notebooks(Path(build.__file__).parents[2])
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: path.stem)
+def test_the_notebooks_of_the_course(path):
+    source = nbformat.read(path, as_version=4)
+    assert notebooks.lint(source) == []
+    assert notebooks.median_lines(source) < 8
+    assert str(path.parents[2]) not in path.read_text()
+
+
+def test_unknown_commands_are_refused(capsys):
+    from sdnet_lib.files import InputError
+
+    with pytest.raises(InputError, match="use: python -m sdnet_lib.publish.notebooks"):
+        notebooks.main(["polish"])

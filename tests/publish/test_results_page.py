@@ -1,0 +1,153 @@
+"""The results page says what the stored tables hold, and nothing that they do not."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from sdnet_lib.evaluation import metrics
+from sdnet_lib.publish import results_page
+from sdnet_lib.studies import published
+from tests.evaluation.made_predictions import LEVELS, study  # noqa: E402
+
+ORIGIN = {
+    "command": "python -m sdnet_lib.studies.published --data DIR phantom",
+    "cohort": {"fingerprint": "0" * 16, "sources": ["phantom"], "images": 120},
+    "device": "cpu",
+    "threads": 1,
+    "versions": {"torch": "2.0"},
+    "seed": 0,
+    "profile": {
+        "side": 64,
+        "folds": 5,
+        "epochs": 5,
+        "patience": 3,
+        "backbone": "lite0",
+        "generator_backbone": "resnet18",
+    },
+    "code": ["abc"],
+    "hours_of_computing": 1.25,
+}
+
+
+def store(folder, name, predictions, others=()):
+    """Write a study as `real_runs.pack` does."""
+    folder.mkdir(exist_ok=True)
+    predictions.to_parquet(folder / f"{name}.parquet", index=False)
+    for other, away in dict(others).items():
+        away.to_parquet(folder / f"{name}-on-{other}.parquet", index=False)
+    runs = predictions[list(metrics.RUN)].drop_duplicates().to_dict("records")
+    runs = [run | {"seconds": 2.0, "training": {"deep": {"weights": "none"}}} for run in runs]
+    (folder / f"{name}.json").write_text(json.dumps(ORIGIN | {"runs": runs}))
+
+
+@pytest.fixture
+def stored(tmp_path, monkeypatch):
+    monkeypatch.setattr(published, "PACKED", tmp_path / "runs")
+    return tmp_path / "runs"
+
+
+def rows(page, name):
+    """The cells of all table rows called `name`."""
+    lines = [line for line in page.splitlines() if re.match(rf"\| {re.escape(name)} +\|", line)]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_an_empty_copy_says_so(stored):
+    assert results_page.NOTHING.strip() in results_page.write()
+
+
+def test_the_page_of_one_study(stored):
+    predictions = study(approaches=("resnet50", "covid-sdnet"))
+    store(stored, "phantom", predictions)
+    page = results_page.write()
+    training, table, levels, areas = rows(page, "COVID-SDNet")
+    assert training[1:] == ["10", "none", "2"]
+    accuracy = metrics.per_run(predictions)["accuracy"].groupby("approach").agg(["mean", "std"])
+    mean, sd = 100 * accuracy.loc["covid-sdnet"]
+    assert table[-1] == f"{mean:.2f} ± {sd:.2f}" and areas[1].startswith(f"{mean:.2f} [")
+    assert len(levels) == 2 + len(LEVELS)
+    assert results_page.ABOUT["phantom"].text in page and "120 (60 N, 60 P)" in page
+    assert "2 times 5 folds" in page and "1.2 hours" in page and "`python -m" in page
+
+
+def test_known_studies_come_in_their_order_and_an_unknown_one_last(stored):
+    for name in ("mine", "shenzhen", "phantom"):
+        store(stored, name, study(n=60, repeats=1))
+    titles = re.findall(r"^## (.+)$", results_page.write(), re.MULTILINE)
+    known = results_page.ABOUT
+    assert titles == [known["phantom"].title, known["shenzhen"].title, "mine"]
+
+
+def test_without_normal_pcr_table_7_is_there_with_negatives_matched_and_not(stored):
+    balanced = study(levels=LEVELS[1:])
+    store(stored, "phantom-no-pcr", balanced)
+    page = results_page.write()
+    assert "Layout of Table 7, as many negatives as positives" in page and "Layout of Table 8" in page
+    assert "The same with all negatives" not in page  # it would be the same table
+    dropped = balanced[balanced["label"] == "P"]["image_id"].unique()[:6]
+    store(stored, "phantom-no-pcr", balanced[~balanced["image_id"].isin(dropped)])
+    assert "The same with all negatives" in results_page.write()
+
+
+def test_no_table_of_severity_where_there_is_none(stored):
+    store(stored, "shenzhen", study().assign(severity=""))
+    assert "accuracy by severity" not in results_page.write()
+
+
+def test_carried_networks_stand_beside_themselves_at_home(stored):
+    away = study(n=40, everybody=True, seed=1)
+    store(stored, "phantom", study())
+    store(stored, "phantom-biased", study(), {"phantom": away})
+    assert results_page.elsewhere("phantom") == []
+    assert results_page.elsewhere("phantom-biased") == ["phantom"]
+    page = results_page.write()
+    assert page.count("### Carried to ") == 1
+    row = rows(page[page.index("### Carried") :], "COVID-SDNet")[0]
+    assert row[6] == f"{100 * metrics.per_run(away)['accuracy']['covid-sdnet'].mean():.2f}"
+
+
+def test_a_cohort_of_one_class_elsewhere_has_no_area(stored):
+    away = study(n=40, everybody=True).query("label == 'P'")
+    store(stored, "phantom-biased", study(), {"phantom": away})
+    page = results_page.write()
+    assert rows(page[page.index("### Carried") :], "COVID-SDNet")[0][-2] == "–"
+
+
+def test_pairs_are_compared_on_the_runs_that_both_have(stored):
+    predictions = study(repeats=2)
+    fewer = predictions[(predictions["approach"] != "mine") | (predictions["repeat"] == 0)]
+    lonely = fewer[(fewer["approach"] != "resnet50") | ((fewer["repeat"] == 0) & (fewer["fold"] == 0))]
+    table = results_page.pairs(fewer)
+    assert [row[1] for row in table.rows] == ["10", "5", "5"]
+    assert table.rows[0][-1] != "–"
+    one = results_page.pairs(lonely)
+    assert [row[1] for row in one.rows] == ["1", "5", "1"]
+    assert [row[-1] == "–" for row in one.rows] == [True, False, True]
+
+
+def test_holm_is_over_all_pairs(stored):
+    table = results_page.pairs(study(repeats=2))
+    raw, adjusted = (np.array([float(row[k].strip("< ")) for row in table.rows]) for k in (-2, -1))
+    assert (adjusted >= raw).all() and adjusted.max() <= 1
+    assert f"{len(table.rows)} differ" in table.caption
+
+
+def test_what_is_written_by_hand_holds_no_number():
+    for about in results_page.ABOUT.values():
+        text = re.sub(
+            r"ResNet-50|COVID-19|ChestX-ray8|Tables? \d( and \d)?|chapter \d",
+            "",
+            about.title + about.text,
+            flags=re.I,
+        )
+        assert not re.search(r"\d", text), text
+
+
+def test_the_stored_studies_make_a_page():
+    page = results_page.write()
+    for name in published.stored():
+        title = results_page.ABOUT[name].title if name in results_page.ABOUT else name
+        assert f"## {title}\n" in page
+    assert "nan" not in page

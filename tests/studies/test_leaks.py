@@ -1,0 +1,128 @@
+"""One test for each way in which what is tested could leak into what was learned.
+
+The tests spoil the images of the tested patients and look whether anything that was learned has changed.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sdnet_lib.config import Profile
+from sdnet_lib.data import images
+from sdnet_lib.data.cohort import check_cohort
+from sdnet_lib.models import training_config
+from sdnet_lib.models.registry import find
+from sdnet_lib.studies import crossval, study
+
+TINY = Profile("tiny", 24, 32, 32, 8, 3, 1, 1, 3, "tf_efficientnet_lite0", 1, (1.0, 0.01))
+RUN = ("covid-sdnet", "resnet50", "darkcovidnet")
+
+
+def write(folder: Path, spoilt: tuple[str, ...] = ()) -> pd.DataFrame:
+    """Write noisy squares, positives brighter above; the spoilt ones are stripes and have the other label."""
+    folder.mkdir()
+    rng, rows = np.random.default_rng(0), []
+    for number in range(24):
+        image = rng.uniform(0.2, 0.4, (40, 40))
+        image[:20] += 0.5 * (number % 2)
+        if f"i{number:02d}" in spoilt:
+            image = np.tile(np.linspace(0, 1, 40) ** 2, (40, 1))
+        images.write_gray(folder / f"{number}.png", image + 0.01 * rng.uniform(size=(40, 40)))
+        row = {"image_id": f"i{number:02d}", "file": str(folder / f"{number}.png")}
+        rows.append(row | {"label": "NP"[number % 2], "patient_id": f"p{number}"})
+    table = pd.DataFrame(rows).assign(severity="", source="squares", view="")
+    return check_cohort(table)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> list[study.Study]:
+    """One fold of some approaches, on a cohort and on the same with all tested images spoilt."""
+    place = tmp_path_factory.mktemp("leaks")
+    plain = write(place / "plain")
+    tested = crossval.parts(study.Study(place, plain, TINY))[0, 0].test
+    spoilt = write(place / "spoilt", tuple(plain["image_id"].iloc[tested]))
+    both = [study.Study(place / f"runs-{k}", table, TINY) for k, table in enumerate((plain, spoilt))]
+    for one in both:
+        for name in RUN:
+            crossval.do_run(one, study.Run(name, 0, 0))
+    return both
+
+
+def said(one: study.Study, name: str) -> dict:
+    return json.loads(study.provenance_file(one.folder, study.Run(name, 0, 0)).read_text())["training"]
+
+
+def test_the_tested_images_were_spoilt_and_that_shows(runs):
+    """Without this, the other tests could pass because nothing was changed."""
+    tables = [pd.read_parquet(study.prediction_file(one.folder, study.Run("resnet50", 0, 0))) for one in runs]
+    assert list(tables[0]["image_id"]) == list(tables[1]["image_id"])
+    assert not np.allclose(tables[0]["prob_P"], tables[1]["prob_P"])
+
+
+def test_no_leak_through_normalisation():
+    """DarkCovidNet measures its normalisation: on the training part, not on the validation part either."""
+    pixels = np.random.default_rng(0).integers(0, 100, (10, 8, 8), np.uint8)
+    spoilt = pixels.copy()
+    spoilt[6:] = 255
+    assert (
+        training_config.measure(pixels[:6])
+        == training_config.measure(spoilt[:6])
+        != training_config.measure(spoilt)
+    )
+
+
+def test_no_leak_through_measured_normalisation_in_a_run(runs):
+    assert said(runs[0], "darkcovidnet") == said(runs[1], "darkcovidnet")
+
+
+def test_no_leak_through_the_generators(runs):
+    first, second = (load_file(next((one.folder / ".shared").glob("*.safetensors"))) for one in runs)
+    assert len(first) > 100 and first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_no_leak_through_the_choice_of_lambda(runs):
+    first, second = (said(one, "covid-sdnet")["generators"] for one in runs)
+    assert first["lambda"] in TINY.lambdas and first == second
+
+
+def test_no_leak_through_early_stopping(runs):
+    first, second = (said(one, "resnet50") for one in runs)
+    assert first["best_epoch"] >= 1 and first == second
+
+
+def test_no_leak_through_copies_of_a_picture(tmp_path):
+    table = write(tmp_path / "images")
+    table.loc[8, "file"], table.loc[11, "file"] = table.loc[0, "file"], table.loc[1, "file"]
+    for part in crossval.parts(study.Study(tmp_path, check_cohort(table), TINY)).values():
+        for image_size in (part.train, part.valid, part.test):
+            assert (0 in image_size) == (8 in image_size) and (1 in image_size) == (11 in image_size)
+
+
+def test_no_leak_through_patients(tmp_path):
+    table = write(tmp_path / "images").assign(
+        patient_id=[f"p{number // 4 * 2 + number % 2}" for number in range(24)]
+    )
+    asked = study.Study(tmp_path, check_cohort(table), TINY)
+    for part in crossval.parts(asked).values():
+        sides = [
+            set(table["patient_id"].iloc[image_size]) for image_size in (part.train, part.valid, part.test)
+        ]
+        assert not sides[0] & sides[1] and not (sides[0] | sides[1]) & sides[2]
+
+
+def test_an_approach_is_never_handed_a_tested_image(tmp_path, monkeypatch):
+    table, handed = write(tmp_path / "images"), []
+    asked = study.Study(tmp_path / "runs", table, TINY)
+    real = find("resnet50")
+    spy = real._replace(fit=lambda task: handed.append(task) or real.fit(task))
+    monkeypatch.setattr("sdnet_lib.models.registry.find", lambda name: spy)
+    crossval.do_run(asked, study.Run("resnet50", 0, 1))
+    tested = table.iloc[crossval.parts(asked)[0, 1].test]
+    assert len(handed[0].pixels) == len(table) - len(tested)
+    assert not set(handed[0].cohort["image_id"]) & set(tested["image_id"])

@@ -1,0 +1,58 @@
+"""Sizes, seeds and device."""
+
+from pathlib import Path
+
+import pytest
+
+from sdnet_lib import config
+from sdnet_lib.files import InputError
+
+
+def test_profiles_grow_in_order():
+    sizes = [config.get_profile(name) for name in ("smoke", "quick", "full", "paper")]
+    for field in ("images", "radiograph_size", "image_size", "epochs"):
+        values = [getattr(size, field) for size in sizes]
+        assert values == sorted(values), field
+
+
+def test_the_paper_profile_is_the_paper_s_protocol():
+    paper = config.get_profile("paper")
+    assert (paper.images, paper.batch, paper.repeats, paper.folds, paper.backbone) == (
+        852,
+        16,
+        5,
+        5,
+        "resnet50",
+    )
+
+
+def test_an_unknown_profile_names_the_choices():
+    with pytest.raises(InputError, match="smoke, quick, full, paper"):
+        config.get_profile("large")
+
+
+def test_the_seed_repeats_all_three_generators():
+    import random
+
+    import numpy as np
+    import torch
+
+    draws = []
+    for seed in (1, 1, 2):
+        config.set_seed(seed)
+        draws.append((random.random(), np.random.rand(), torch.rand(1).item()))
+    assert draws[0] == draws[1]
+    assert all(a != b for a, b in zip(draws[1], draws[2], strict=True))
+
+
+def test_the_device_is_one_that_exists():
+    import torch
+
+    assert torch.zeros(1, device=config.pick_device()).item() == 0
+
+
+def test_the_cache_folder_can_be_moved(monkeypatch, tmp_path):
+    monkeypatch.setenv("SDNET_CACHE", str(tmp_path))
+    assert config.cache_dir() == tmp_path
+    monkeypatch.delenv("SDNET_CACHE")
+    assert config.cache_dir() == Path.home() / ".cache" / "sdnet"
