@@ -58,7 +58,7 @@ def compare(mask: np.ndarray, truth: np.ndarray) -> dict:
     Returns
     -------
     dict
-        `dice`; `coverage`: fraction of the true mask's rectangle that the crop box (margin included) contains;
+        `dice`; `coverage`: fraction of the true mask's rectangle inside the crop box, margin included;
         `iou`: of the crop box and the box that the same margin gives the true mask; `iou_tight`: of both
         rectangles without a margin; `lungs_found` (where not, the whole image counts as the crop box).
     """

@@ -152,7 +152,7 @@ def _try_read(file: str) -> np.ndarray | ImageError:
 
 
 def _enlarge(probability: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Tidy the network's probabilities, then bring them to the size of the image; the outline stays smooth."""
+    """Tidy the network's probabilities, then bring them to the image's size; the outline stays smooth."""
     lungs = tidy(probability >= 0.5)
     probability = np.where(lungs, np.maximum(probability, 0.51), np.minimum(probability, 0.49))
     return resize(probability, shape) >= 0.5
