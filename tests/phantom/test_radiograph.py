@@ -26,12 +26,12 @@ def folder_hash(folder):
 
 @pytest.fixture(scope="module")
 def homogeneous(tmp_path_factory):
-    return radiograph.homogeneous(40, 5, tmp_path_factory.mktemp("cohort") / "h", size=SIZE, workers=1)
+    return cohorts.homogeneous(40, 5, tmp_path_factory.mktemp("cohort") / "h", size=SIZE, workers=1)
 
 
 @pytest.fixture(scope="module")
 def biased(tmp_path_factory):
-    return radiograph.biased(60, 5, tmp_path_factory.mktemp("cohort") / "b", size=SIZE, workers=1)
+    return cohorts.biased(60, 5, tmp_path_factory.mktemp("cohort") / "b", size=SIZE, workers=1)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_same_seed_same_image_whatever_was_made_before():
 
 def test_workers_do_not_change_a_byte(tmp_path):
     for workers in (1, 2):
-        radiograph.biased(8, 2, tmp_path / str(workers), size=64, workers=workers)
+        cohorts.biased(8, 2, tmp_path / str(workers), size=64, workers=workers)
     assert folder_hash(tmp_path / "1") == folder_hash(tmp_path / "2")
 
 
@@ -214,7 +214,7 @@ def test_second_images_of_a_patient_differ_and_stay_on_one_side(biased):
 
 def test_the_smallest_cohort_has_both_labels(tmp_path):
     for n in (2, 3):
-        made = radiograph.homogeneous(n, 0, tmp_path / str(n), size=64)
+        made = cohorts.homogeneous(n, 0, tmp_path / str(n), size=64)
         assert len(made) == n and set(made["label"]) == {"N", "P"}
 
 
@@ -223,14 +223,14 @@ def test_the_smallest_cohort_has_both_labels(tmp_path):
 )
 def test_too_small_cohorts_are_refused(tmp_path, n, size, words):
     with pytest.raises(InputError, match=words):
-        radiograph.homogeneous(n, 0, tmp_path / "out", size=size)
+        cohorts.homogeneous(n, 0, tmp_path / "out", size=size)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_with_something_in_it_is_refused_and_kept(tmp_path):
     (tmp_path / "mine.txt").write_text("keep")
     with pytest.raises(InputError, match="not an empty folder"):
-        radiograph.homogeneous(2, 0, tmp_path, size=64)
+        cohorts.homogeneous(2, 0, tmp_path, size=64)
     assert [f.name for f in tmp_path.iterdir()] == ["mine.txt"]
 
 
@@ -240,7 +240,7 @@ def test_an_interrupted_run_leaves_nothing_behind(tmp_path, monkeypatch):
 
     monkeypatch.setattr(radiograph.rale, "score", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        radiograph.homogeneous(4, 0, tmp_path / "out", size=64, workers=1)
+        cohorts.homogeneous(4, 0, tmp_path / "out", size=64, workers=1)
     assert list(tmp_path.iterdir()) == []
 
 
