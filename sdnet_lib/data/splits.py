@@ -1,4 +1,4 @@
-"""Who trains, who decides when to stop, and who is tested: a patient is always on one side."""
+"""Which images train, validate and test: training, validation and test part never share a patient."""
 
 from __future__ import annotations
 
@@ -7,11 +7,20 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from sdnet_lib.data.cohort import LABELS, SEVERITIES
 from sdnet_lib.files import InputError
 
 
 class Split(NamedTuple):
-    """Who trains, who decides when to stop, and who is tested: positions of rows, sorted int arrays."""
+    """One fold of one repeat.
+
+    Attributes
+    ----------
+    repeat, fold : int
+        Counted from 0.
+    train, valid, test : array of int
+        Positions of rows, sorted: what a network learns from, what decides when it stops, what tests it.
+    """
 
     repeat: int
     fold: int
@@ -21,11 +30,11 @@ class Split(NamedTuple):
 
 
 def splits(cohort: pd.DataFrame, repeats: int, folds: int, seed: int = 0) -> list[Split]:
-    """Split a cohort for repeated cross-validation, keeping a patient on one side.
+    """Split a cohort for repeated cross-validation, keeping a patient in one part.
 
-    Folds are stratified by label and severity; severity levels with fewer patients than folds are joined. A
-    tenth of the training part, drawn the same way, becomes the validation part. The order of the rows does
-    not matter.
+    Patients are drawn, not images, stratified by the label and severity of their worst image; severity levels
+    with fewer patients than folds are joined. A tenth of the training part, drawn the same way, becomes the
+    validation part. The order of the rows does not matter.
 
     Parameters
     ----------
@@ -39,7 +48,7 @@ def splits(cohort: pd.DataFrame, repeats: int, folds: int, seed: int = 0) -> lis
     Raises
     ------
     InputError
-        If a label has too few patients to be on every side.
+        If a label has too few patients to be in every part.
     """
     if folds < 2 or repeats < 1:
         raise InputError(f"{repeats} repeats of {folds} folds: at least 1 repeat and 2 folds are needed")
@@ -47,44 +56,49 @@ def splits(cohort: pd.DataFrame, repeats: int, folds: int, seed: int = 0) -> lis
     table = cohort.iloc[order].reset_index(drop=True)
     result = []
     for repeat in range(repeats):
-        for fold, (rest, test) in enumerate(_grouped_folds(table, folds, seed + repeat)):
+        for fold, (rest, test) in enumerate(_patient_folds(table, folds, seed + repeat)):
             part = table.iloc[rest].reset_index(drop=True)
-            tenths = _grouped_folds(part, min(10, max(2, _fewest_patients(part))), seed + repeat)
-            train, valid = min(tenths, key=lambda sides: abs(len(sides[1]) - len(part) / 10))
-            sides = (rest[train], rest[valid], test)
-            result.append(Split(repeat, fold, *(np.sort(order[side]) for side in sides)))
+            fewest = _worst_images(part)["label"].value_counts().min()
+            tenths = _patient_folds(part, min(10, max(2, fewest)), seed + repeat)
+            train, valid = min(tenths, key=lambda fold: abs(len(fold[1]) - len(part) / 10))
+            parts = (rest[train], rest[valid], test)
+            result.append(Split(repeat, fold, *(np.sort(order[indices]) for indices in parts)))
     return result
 
 
-def _fewest_patients(table: pd.DataFrame) -> int:
-    return int(table.groupby("label")["patient_id"].nunique().min())
+def _patient_folds(table: pd.DataFrame, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the rows outside and inside of each fold.
+
+    scikit-learn's StratifiedGroupKFold would balance images too, but up to version 1.7, the last for
+    Python 3.10, it does not stratify when it shuffles.
+    """
+    from sklearn.model_selection import StratifiedKFold
+
+    patients = _worst_images(table)
+    counts = patients["label"].value_counts()
+    if counts.min() < folds:
+        found = ", ".join(f"{count} with label {label}" for label, count in counts.sort_index().items())
+        raise InputError(f"{folds} folds need {folds} patients of each label; there are {found}")
+    drawn = StratifiedKFold(folds, shuffle=True, random_state=seed).split(patients, _strata(patients, folds))
+    number = pd.Index(patients["patient_id"]).get_indexer(table["patient_id"])
+    tested = [np.isin(number, test) for _, test in drawn]
+    return [(np.flatnonzero(~rows), np.flatnonzero(rows)) for rows in tested]
 
 
-def _strata(table: pd.DataFrame, folds: int) -> np.ndarray:
-    """Return label and severity of each row; small levels of a label are joined to its smallest large one."""
-    strata = table["label"] + " " + table["severity"]
-    for label in table["label"].unique():
-        patients = (
-            table[table["label"] == label].groupby(strata)["patient_id"].nunique().sort_values(kind="stable")
-        )
-        small = [level for level, count in patients.items() if count < folds]
+def _worst_images(table: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a patient, the image of the highest label and severity, in the order of the table."""
+    rank = table["label"].map(LABELS.index) * 10 + table["severity"].map(("", *SEVERITIES).index)
+    worst = rank.sort_values(ascending=False, kind="stable").index
+    return table.loc[worst].drop_duplicates("patient_id").sort_index().reset_index(drop=True)
+
+
+def _strata(patients: pd.DataFrame, folds: int) -> np.ndarray:
+    """Return label and severity of each patient; small levels of a label join its smallest large one."""
+    strata = patients["label"] + " " + patients["severity"]
+    for label in patients["label"].unique():
+        counts = strata[patients["label"] == label].value_counts().sort_index().sort_values(kind="stable")
+        small = [level for level, count in counts.items() if count < folds]
         if small:
-            joined = [*small, next((level for level in patients.index if level not in small), label)]
+            joined = [*small, next((level for level in counts.index if level not in small), label)]
             strata = strata.where(~strata.isin(joined), joined[-1])
     return strata.to_numpy(str)
-
-
-def _grouped_folds(table: pd.DataFrame, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
-
-    if _fewest_patients(table) < folds:
-        counts = table.groupby("label")["patient_id"].nunique()
-        said = ", ".join(f"{count} with label {label}" for label, count in counts.items())
-        raise InputError(f"{folds} folds need {folds} patients of each label; there are {said}")
-    options = {"shuffle": True, "random_state": seed}
-    strata = _strata(table, folds)
-    if not table["patient_id"].duplicated().any():  # the same without groups, a hundred times as fast
-        return list(StratifiedKFold(folds, **options).split(table, strata))
-    return list(
-        StratifiedGroupKFold(folds, **options).split(table, strata, table["patient_id"].to_numpy(str))
-    )

@@ -98,7 +98,7 @@ def test_masks_of_any_other_cohort_come_from_the_network(cohort, monkeypatch):
         for row in table.iloc[::-1].to_dict("records"):  # network by network, hence in another order
             yield row, np.zeros((SIDE, SIDE)), np.full((SIDE, SIDE), row["image_id"] == "i1")
 
-    monkeypatch.setattr(shortcuts.lungs, "segment", segment)
+    monkeypatch.setattr(shortcuts.crop, "segment", segment)
     masks = shortcuts.lung_masks(cohort.drop(columns="lesion_mask").iloc[:3], 10)
     assert list(masks.all((1, 2))) == [False, True, False]
 
@@ -106,7 +106,7 @@ def test_masks_of_any_other_cohort_come_from_the_network(cohort, monkeypatch):
 def test_an_image_that_the_network_cannot_read_is_an_error(cohort, monkeypatch):
     broken = images.ImageError("bad.png", "empty")
     monkeypatch.setattr(
-        shortcuts.lungs, "segment", lambda table, _pool: iter([({"image_id": "i0"}, broken, None)])
+        shortcuts.crop, "segment", lambda table, _pool: iter([({"image_id": "i0"}, broken, None)])
     )
     with pytest.raises(images.ImageError, match=r"bad\.png"):
         shortcuts.lung_masks(cohort.drop(columns="lesion_mask").iloc[:1], 10)
