@@ -128,7 +128,9 @@ def test_pages_load_without_errors_and_fit_the_screen(request, screen, address, 
         tab.goto(f"{address}/{name}")
         wide = tab.evaluate("document.documentElement.scrollWidth")
         assert wide <= tab.viewport_size["width"], (name, wide)
-        broken = tab.evaluate("[...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)")
+        broken = tab.evaluate(
+            "[...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)"
+        )
         assert not broken, (name, broken)
         assert not errors, (name, errors)
 

@@ -21,8 +21,8 @@ def pytest_runtest_makereport(item, call):
         return
     item.cell.update(outputs=item.test_outputs, execution_count=item.cell_num + 1)
     notebook = item.parent.nb
-    run = notebook.metadata.setdefault("papermill", {"duration": 0})  # as papermill itself would note it
-    run["duration"] += call.duration
+    run = notebook.metadata.setdefault("papermill", {})  # where papermill itself would note it
+    run["duration"] = run.get("duration", 0) + call.duration
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     if item.cell is code[-1] and all(cell.execution_count == n for n, cell in enumerate(code, 1)):
         run["end_time"] = time.strftime("%Y-%m-%dT%H:%M:%S")
