@@ -1,7 +1,7 @@
 """A pytest plugin: what nbval executes is kept as the executed copy that `sdnet book` makes its pages of.
 
-So one run of the notebooks in the `smoke` profile serves both: the comparison of stored outputs, and the pages
-that the tests in `tests/browser` look at.
+So one run of the notebooks in the `smoke` profile serves both: the comparison of stored outputs, and the
+pages that the tests in `tests/browser` look at.
 """
 
 import time

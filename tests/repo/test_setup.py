@@ -101,7 +101,9 @@ def installed(tmp_path):
 
 
 def would_do(clone, *goals):
-    done = subprocess.run(["make", "-n", *goals], cwd=clone, capture_output=True, text=True, check=True)
+    environment = {"PATH": os.environ["PATH"]}  # none of the `make` that runs the tests
+    command = ["make", "-n", *goals]
+    done = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, check=True)
     return done.stdout.splitlines()
 
 
