@@ -109,16 +109,13 @@ def test_the_files_that_the_readme_maps_exist():
         assert (ROOT / target).exists(), target
 
 
-def test_every_module_is_on_the_map_for_contributors():
+def test_contributors_are_shown_every_package_and_a_paragraph_about_each():
     text = (ROOT / "CONTRIBUTING.md").read_text()
     text = text[text.index("## Find your way") : text.index("## Add or change a notebook")]
-    named = {name.rstrip("/") for name in re.findall(r"`(\w+/?)`", text)} - {"sdnet_lib", "data_scripts"}
-    inside = [
-        path
-        for path in (ROOT / "sdnet_lib").iterdir()
-        if path.suffix == ".py" or (path / "__init__.py").exists()
-    ]
-    assert named == {path.stem for path in inside} - {"__init__"}
+    packages = [path.parent.name for path in (ROOT / "sdnet_lib").glob("*/__init__.py")]
+    for name in (*packages, "data_scripts"):
+        assert re.search(rf"^ *{name}/ ", text, re.MULTILINE), f"{name} is not in the tree"
+        assert f"**`{name}`**" in text, f"no paragraph about {name}"
 
 
 def test_licences_and_the_warning_are_there():
