@@ -212,11 +212,12 @@ def compare(cohort: pd.DataFrame, out: Path, *, seed: int = 0) -> Path:
     Each candidate trains for `EPOCHS_TO_COMPARE` epochs without fold 0 of the cohort of `train` and is
     measured there. Dice is the mean over the images at `IMAGE_SIZE` pixels, before the mask is tidied up.
     """
+    networks = candidates()
     unseen = _in_folds(cohort, (0,))
     images, masks = pixels(cohort)
     train_and_valid = [(images[part], masks[part]) for part in (~unseen, unseen)]
     rows = []
-    for name, build in candidates().items():
+    for name, build in networks.items():
         start = time.monotonic()
         learner = fit(*train_and_valid, epochs=EPOCHS_TO_COMPARE, seed=seed, build=build)
         parameters = sum(weight.numel() for weight in learner.model.parameters())

@@ -1,7 +1,7 @@
 import pytest
 
 from sdnet_lib.lungs import unet
-from sdnet_lib.phantom import radiograph
+from sdnet_lib.phantom import cohorts
 
 
 @pytest.fixture(scope="session")
@@ -11,4 +11,4 @@ def model():
 
 @pytest.fixture(scope="session")
 def cohort(tmp_path_factory):
-    return radiograph.homogeneous(6, 5, tmp_path_factory.mktemp("phantoms") / "cohort", size=200, workers=1)
+    return cohorts.homogeneous(6, 5, tmp_path_factory.mktemp("phantoms") / "cohort", size=200, workers=1)

@@ -10,12 +10,12 @@ from torch.nn import functional as F
 from sdnet_lib.files import InputError
 from sdnet_lib.lungs import evaluation, segmentation, training, unet
 from sdnet_lib.lungs.augmentation import augment
-from sdnet_lib.phantom import radiograph
+from sdnet_lib.phantom import cohorts
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    return radiograph.homogeneous(14, 0, tmp_path_factory.mktemp("small") / "cohort", size=64, workers=1)
+    return cohorts.homogeneous(14, 0, tmp_path_factory.mktemp("small") / "cohort", size=64, workers=1)
 
 
 def test_training_writes_weights_that_load(small, tmp_path, monkeypatch):

@@ -198,6 +198,15 @@ def test_the_files_that_the_readme_maps_exist():
         assert (ROOT / target).exists(), target
 
 
+def test_contributors_are_shown_every_package_and_a_paragraph_about_each():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    text = text[text.index("## Find your way") : text.index("## Add or change a notebook")]
+    packages = [path.parent.name for path in (ROOT / "sdnet_lib").glob("*/__init__.py")]
+    for name in (*packages, "data_scripts"):
+        assert re.search(rf"^ *{name}/ ", text, re.MULTILINE), f"{name} is not in the tree"
+        assert f"**`{name}`**" in text, f"no paragraph about {name}"
+
+
 def test_licences_and_the_warning_are_there():
     assert "Apache License" in (ROOT / "LICENSE").read_text()
     assert "Creative Commons Attribution 4.0 International" in (ROOT / "LICENSE-text").read_text()
