@@ -27,6 +27,7 @@ from sdnet_lib.files import InputError
 from sdnet_lib.publish.execution import CELL_TIMEOUT, ERROR_LINES, BookError, Chapter, problems, run
 
 PACKAGE = Path(sdnet_lib.__file__).parent
+PHANTOM = "phantom"  # the data set of the course itself
 
 
 def build(
@@ -34,7 +35,7 @@ def build(
     output: Path | None = None,
     *,
     profile: str = "quick",
-    dataset: str = "phantom",
+    dataset: str = PHANTOM,
     data: Path | None = None,
     seed: int = 0,
     only: str | None = None,
@@ -110,12 +111,13 @@ def build(
 
 def parameters_of(profile: str, dataset: str, data: Path | None, seed: int) -> dict:
     """Return the parameters of every notebook; raise `InputError` now if no notebook could use them."""
-    from data_scripts import registry
-
     if data is not None and not Path(data).is_dir():
         raise InputError(f"--data {data}: no such folder")
-    if dataset not in registry.SYNTHETIC:
-        registry.load_cohort(dataset, data=data, check_files=False)
+    if dataset != PHANTOM:
+        from data_scripts import registry  # takes seconds to import
+
+        if dataset not in registry.SYNTHETIC:
+            registry.load_cohort(dataset, data=data, check_files=False)
         if dataset not in registry.names():
             dataset = str(Path(dataset).absolute())
     folder = str(Path(data).absolute()) if data is not None else None

@@ -108,14 +108,14 @@ def run(
 
 
 def longest_first(chapters: list[Chapter]) -> list[Chapter]:
-    """Order `chapters` by the seconds of their last run; before them those never run, most cells first."""
+    """Order `chapters` by the seconds of their last run, or else by those noted in their metadata."""
 
-    def expected(chapter: Chapter) -> tuple[float, int]:
+    def expected(chapter: Chapter) -> float:
         copies = chapter.target.parent.glob(f"{chapter.notebook.stem}-*.ipynb")
         newest = max(copies, key=lambda copy: copy.stat().st_mtime, default=None)
-        known = json.loads(newest.read_text())["metadata"].get("papermill", {}) if newest else {}
-        cells = json.loads(chapter.notebook.read_text())["cells"]
-        return known.get("duration") or float("inf"), sum(cell["cell_type"] == "code" for cell in cells)
+        ran = json.loads(newest.read_text())["metadata"].get("papermill", {}) if newest else {}
+        noted = json.loads(chapter.notebook.read_text())["metadata"]
+        return ran.get("duration") or noted.get("seconds", float("inf"))
 
     return sorted(chapters, key=expected, reverse=True)
 

@@ -5,14 +5,11 @@ pages that the tests in `tests/browser` look at.
 """
 
 import time
-from pathlib import Path
 
 import nbformat
 from nbval.plugin import IPyNbCell
 
 from sdnet_lib.publish import build
-
-ROOT = Path(__file__).parents[2]
 
 
 def pytest_runtest_makereport(item, call):
@@ -26,8 +23,9 @@ def pytest_runtest_makereport(item, call):
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     if item.cell is code[-1] and all(cell.execution_count == n for n, cell in enumerate(code, 1)):
         run["end_time"] = time.strftime("%Y-%m-%dT%H:%M:%S")
-        source = ROOT / "notebooks" / item.path.name
+        root = item.config.rootpath
+        source = root / "notebooks" / item.path.name
         parameters = build.parameters_of("smoke", "phantom", None, 0)
-        target = build.executed_copies([source], parameters, ROOT / "_build" / "test")[source]
+        target = build.executed_copies([source], parameters, root / "_build" / "test")[source]
         target.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(notebook, target)

@@ -1,13 +1,20 @@
 """The linter finds each fault that it is there for, and the notebooks of the course have none."""
 
 import copy
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from sdnet_lib.publish import build, notebooks
-from tests.publish.tiny_course import KERNEL
+from sdnet_lib.publish.execution import problems
+from tests.publish.tiny_course import KERNEL, notebook, write
+
+ROOT = Path(__file__).parents[2]
 
 
 def code(source, *tags, alt=None, outputs=()):
@@ -140,41 +147,40 @@ def test_refresh_stores_the_outputs_of_checked_cells_only(good, tmp_path):
     assert source.read_bytes() == first
 
 
-def nbval(folder):
-    import subprocess
-    import sys
-
-    program = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "--nbval-lax",
-        "--nbval-current-env",
-    ]
-    return subprocess.run([*program, str(folder)], cwd=folder, capture_output=True, text=True)
+def nbval(folder, *options):
+    program = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(folder)]
+    program += ["--nbval-lax", "--nbval-current-env", *options]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(program, cwd=folder, env=environment, capture_output=True, text=True)
 
 
 def test_nbval_turns_red_when_a_stored_output_is_changed(good, tmp_path):
     good.cells = [good.cells[3], good.cells[4]]
     nbformat.write(good, tmp_path / "good.ipynb")
-    assert nbval(tmp_path).returncode == 0
+    assert nbval(tmp_path, tmp_path).returncode == 0
     wrong = copy.deepcopy(good)
     wrong.cells[1].outputs = [new_output("stream", name="stdout", text="3\n")]
     nbformat.write(wrong, tmp_path / "good.ipynb")
-    done = nbval(tmp_path)
+    done = nbval(tmp_path, tmp_path)
     assert done.returncode == 1 and "1 failed, 1 passed" in done.stdout
 
 
-def sources():
-    from pathlib import Path
+def test_what_nbval_executes_is_the_executed_copy_of_the_smoke_book(tmp_path):
+    chapters = {"01_a": notebook("print(profile)", "1 + 1"), "02_b": notebook("1 / 0")}
+    root = write(tmp_path / "course", **chapters)
+    good, bad = build.find_notebooks(root)
+    for source in (good, bad):
+        notebooks.smoke_copy(source, root / "smoke")
+    nbval(root, "-p", "tests.publish.keep_executed", "smoke")
+    parameters = build.parameters_of("smoke", "phantom", None, 0)
+    copies = build.executed_copies([good, bad], parameters, root / "_build" / "test")
+    assert copies[good].exists() and not copies[bad].exists()
+    executed = nbformat.read(copies[good], 4)
+    assert problems(executed, strict=True) == []
+    assert executed.cells[-2].outputs[0].text == "smoke\n"
 
-    return build.find_notebooks(Path(build.__file__).parents[2])
 
-
-@pytest.mark.parametrize("path", sources(), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", build.find_notebooks(ROOT), ids=lambda path: path.stem)
 def test_the_notebooks_of_the_course(path):
     source = nbformat.read(path, as_version=4)
     assert notebooks.lint(source) == []
