@@ -263,6 +263,6 @@ def severity_accuracy(table: pd.DataFrame, *, names: Mapping[str, str] | None = 
     rows = rows.assign(low=rows["mean"] - sd, high=rows["mean"] + sd)
     figure, axes = canvas(height=3.0)
     draw(_points(rows, "level", "mean", "approach", {"ymin": "low", "ymax": "high"}, "x"), axes[0, 0])
-    axes[0, 0].set(ylim=(0, 1.05), xlabel="", ylabel="accuracy, mean ± sd")
+    axes[0, 0].set(ylim=(-0.03, 1.05), xlabel="", ylabel="accuracy, mean ± sd")
     legend(figure)
     return figure

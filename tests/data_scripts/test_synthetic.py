@@ -10,7 +10,7 @@ import pytest
 from data_scripts.registry import load_cohort
 from sdnet_lib import config
 from sdnet_lib.data.images import write_gray
-from sdnet_lib.phantom import radiograph
+from sdnet_lib.phantom import cohorts
 
 
 def fake_phantom(monkeypatch, calls=None):
@@ -26,8 +26,8 @@ def fake_phantom(monkeypatch, calls=None):
             rows.append((f"i{number}", f"images/i{number}.png", "NP"[number % 2]))
         pd.DataFrame(rows, columns=["image_id", "file", "label"]).to_csv(out / "cohort.csv", index=False)
 
-    monkeypatch.setattr(radiograph, "homogeneous", functools.partial(make, "homogeneous"))
-    monkeypatch.setattr(radiograph, "biased", functools.partial(make, "biased"))
+    monkeypatch.setattr(cohorts, "homogeneous", functools.partial(make, "homogeneous"))
+    monkeypatch.setattr(cohorts, "biased", functools.partial(make, "biased"))
 
 
 def test_synthetic_cohorts_are_made_once(monkeypatch):
@@ -45,7 +45,7 @@ def test_an_interrupted_maker_leaves_nothing(monkeypatch):
         (out / "cohort.csv").write_text("half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(radiograph, "homogeneous", interrupted)
+    monkeypatch.setattr(cohorts, "homogeneous", interrupted)
     with pytest.raises(KeyboardInterrupt):
         load_cohort("phantom", profile="smoke")
     assert list((config.cache_dir() / "phantom").iterdir()) == []
