@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,7 +40,7 @@ class Profile:
     repeats, folds : int
         Cross-validation: the paper repeats 5 folds 5 times.
     backbone : str
-        torchvision or timm name of the classifier's trunk.
+        torchvision or timm name of the classifier's backbone.
     generator_epochs : int
         Most epochs that FuCiTNet's generators train.
     lambdas : tuple of float
@@ -66,15 +66,49 @@ class Profile:
 
 LAMBDAS = (1.0, 0.1, 0.05, 0.01, 0.005)
 
-PROFILES = {
-    p.name: p
-    for p in (
-        Profile("smoke", 48, 128, 64, 16, 1, 1, 1, 2, LITE0),
-        Profile("quick", 200, 256, 128, 16, 5, 3, 1, 5, LITE0, 2, (1.0, 0.01)),
-        Profile("full", 852, 512, 224, 16, 30, 5, 5, 5, "resnet50", 20, LAMBDAS, "resnet18"),
-        Profile("paper", 852, 1024, 224, 16, 100, 10, 5, 5, "resnet50", 50, LAMBDAS, "resnet18"),
-    )
-}
+SMOKE = Profile(
+    name="smoke",
+    images=48,
+    radiograph_size=128,
+    image_size=64,
+    batch=16,
+    epochs=1,
+    patience=1,
+    repeats=1,
+    folds=2,
+    backbone=LITE0,
+)
+QUICK = Profile(
+    name="quick",
+    images=200,
+    radiograph_size=256,
+    image_size=128,
+    batch=16,
+    epochs=5,
+    patience=3,
+    repeats=1,
+    folds=5,
+    backbone=LITE0,
+    generator_epochs=2,
+    lambdas=(1.0, 0.01),
+)
+PAPER = Profile(
+    name="paper",
+    images=852,
+    radiograph_size=1024,
+    image_size=224,
+    batch=16,
+    epochs=100,
+    patience=10,
+    repeats=5,
+    folds=5,
+    backbone="resnet50",
+    generator_epochs=50,
+    lambdas=LAMBDAS,
+    generator_backbone="resnet18",
+)
+FULL = replace(PAPER, name="full", radiograph_size=512, epochs=30, patience=5, generator_epochs=20)
+PROFILES = {profile.name: profile for profile in (SMOKE, QUICK, FULL, PAPER)}
 
 
 def stored_profile(stored: dict) -> dict:

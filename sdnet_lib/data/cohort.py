@@ -18,7 +18,8 @@ from sdnet_lib.files import InputError, content_hash, digest, one_line, write_te
 LABELS = ("N", "P")
 SEVERITIES = ("Normal-PCR+", "Mild", "Moderate", "Severe")
 REQUIRED = ("image_id", "file", "label")
-TEXT = (*REQUIRED, "severity", "patient_id", "source", "view", "lung_mask", "lesion_mask")
+COLUMNS = (*REQUIRED, "severity", "patient_id", "source", "view")  # of every cohort, in this order
+TEXT = (*COLUMNS, "lung_mask", "lesion_mask")
 PATHS = ("file", "lung_mask", "lesion_mask")
 
 
@@ -97,7 +98,7 @@ def check_cohort(cohort: pd.DataFrame, name: str = "cohort", *, check_files: boo
     """
     import pandera.pandas as pa
 
-    missing = [column for column in TEXT[:7] if column not in cohort]
+    missing = [column for column in COLUMNS if column not in cohort]
     if missing:
         raise CohortError(f"{name}: no column {', '.join(missing)}")
     if cohort.empty:
@@ -168,7 +169,7 @@ def complete(cohort: pd.DataFrame, source: str) -> pd.DataFrame:
             cohort[column] = value
     unknown = cohort["patient_id"] == ""
     cohort.loc[unknown, "patient_id"] = cohort.loc[unknown, "image_id"]
-    return cohort[[*TEXT[:7], *(column for column in cohort if column not in TEXT[:7])]]
+    return cohort[[*COLUMNS, *(column for column in cohort if column not in COLUMNS)]]
 
 
 def _absolute(folder: Path, name: str) -> str:

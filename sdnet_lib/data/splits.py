@@ -1,4 +1,4 @@
-"""Which images train, validate and test: training, validation and test part never share a patient."""
+"""Which images train, validate and test; a patient is in one of the three parts only."""
 
 from __future__ import annotations
 

@@ -174,10 +174,10 @@ def test_a_cohort_in_memory_is_checked_too(folder):
 
 def test_write_and_read_again(folder, tmp_path_factory):
     cohort = read_cohort(folder)
-    elsewhere = tmp_path_factory.mktemp("elsewhere") / "new"
-    path = write_cohort(cohort, elsewhere)
+    other = tmp_path_factory.mktemp("other") / "new"
+    path = write_cohort(cohort, other)
     assert "a.png" in path.read_text() and str(folder) not in path.read_text()
-    pd.testing.assert_frame_equal(read_cohort(elsewhere), cohort)
+    pd.testing.assert_frame_equal(read_cohort(other), cohort)
 
 
 def test_a_folder_may_be_moved(folder, tmp_path_factory):

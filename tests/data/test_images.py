@@ -283,9 +283,9 @@ def png_bomb(path):
     return path
 
 
-def truncated(path, share=0.5):
+def truncated(path, fraction=0.5):
     content = path.read_bytes()
-    path.write_bytes(content[: int(len(content) * share)])
+    path.write_bytes(content[: int(len(content) * fraction)])
     return path
 
 

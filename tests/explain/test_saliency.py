@@ -80,8 +80,8 @@ def test_each_method_finds_the_half_that_an_answer_looks_at(method, pixels):
 def test_maps_and_predictions_do_not_depend_on_the_company(method, kind, pixels, request):
     predictor = request.getfixturevalue(kind)
     columns, maps = saliency.explained(predictor, pixels, method)
-    told = predictor.predict(pixels)
-    assert np.allclose(columns["prob_P"], told["prob_P"], atol=1e-4)
+    predicted = predictor.predict(pixels)
+    assert np.allclose(columns["prob_P"], predicted["prob_P"], atol=1e-4)
     alone = saliency.explained(predictor, pixels[1:2], method)[1]
     assert np.allclose(alone[0], maps[1], atol=2e-2)
     assert all(weight.requires_grad for weight in predictor.network.parameters())

@@ -1,12 +1,15 @@
-"""What a notebook calls first and last."""
+"""What a notebook calls: its first and last lines, cohorts, studies and stored results."""
 
 import re
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 
+from data_scripts import registry
 from sdnet_lib import config
+from sdnet_lib.data.cohort import write_cohort
 from sdnet_lib.files import InputError
 from sdnet_lib.publish import course
 
@@ -52,3 +55,66 @@ def test_glue_does_nothing_where_there_is_no_book():
         "import sys; sys.modules['myst_nb'] = None\nfrom sdnet_lib.publish import course\ncourse.glue('a', 1)"
     )
     subprocess.run([sys.executable, "-c", check], check=True)
+
+
+def test_importing_it_waits_for_nothing_heavy():
+    check = (
+        "import sys, sdnet_lib.publish.course\n"
+        "assert not {'torch', 'pandas', 'fastai', 'matplotlib'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", check], check=True)
+
+
+def test_a_synthetic_cohort_has_the_notebook_s_profile_and_seed():
+    course.start("smoke", 1)
+    cohort = course.load_cohort("phantom")
+    assert len(cohort) == config.get_profile("smoke").images
+    pd.testing.assert_frame_equal(cohort, registry.load_cohort("phantom", profile="smoke", seed=1))
+
+
+def test_a_public_set_that_is_not_here_is_none_and_a_broken_one_an_error(tmp_path):
+    course.start("smoke")
+    assert course.load_if_here("cxr-collection", None) is None
+    assert course.load_if_here("cxr-collection", tmp_path) is None
+    (tmp_path / "cxr_collection").mkdir()
+    (tmp_path / "cxr_collection" / "metadata.csv").touch()
+    with pytest.raises(InputError, match="empty file"):
+        course.load_if_here("cxr-collection", tmp_path)
+
+
+def test_a_study_tests_each_image_once_by_a_network_that_never_saw_its_patient(toy_cohort, tmp_path):
+    course.start("smoke")
+    write_cohort(toy_cohort, tmp_path)
+    study = course.study(course.load_cohort(tmp_path), tmp_path / "runs", image_size=32)
+    live = course.run_study(study, ["darkcovidnet"])
+    assert sorted(live["image_id"]) == sorted(toy_cohort["image_id"])
+    for (repeat, fold), split in course.study_splits(study).items():
+        tested = live[(live["repeat"] == repeat) & (live["fold"] == fold)]
+        assert set(tested["image_id"]) == set(toy_cohort["image_id"].iloc[split.test])
+        seen = toy_cohort["patient_id"].iloc[[*split.train, *split.valid]]
+        assert not set(seen) & set(tested["patient_id"])
+
+
+def test_stored_results_come_with_their_origin():
+    for name in course.published_studies():
+        predictions, origin = course.published(name)
+        assert predictions["prob_P"].between(0, 1).all()
+        assert {"images", "protocol", "code"} <= course.provenance(predictions, origin).keys()
+    for name in ("shortcuts", "pointing"):
+        table, origin = course.published(name)
+        assert len(table) and origin["command"]
+    with pytest.raises(InputError, match="no stored study 'nothing'"):
+        course.published("nothing")
+
+
+def test_the_tables_of_stored_studies():
+    overview = course.studies_table()
+    assert len(overview.rows) == len(course.published_studies())
+    home, away = course.published("phantom-biased")[0], course.published("phantom-biased", "phantom")[0]
+    approaches = away["approach"].nunique()
+    assert len(course.carried_table(home, away).rows) == approaches
+    assert len(course.pairs_table(home).rows) == approaches * (approaches - 1) / 2
+
+
+def test_a_shipped_model_has_its_card():
+    assert "medical device" in course.model("synthetic").card["warning"]
