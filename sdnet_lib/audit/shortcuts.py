@@ -9,7 +9,6 @@ paper's classifier on two of them. All folds keep a patient on one side.
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +25,7 @@ from tqdm import tqdm
 
 from sdnet_lib.data import images
 from sdnet_lib.data.splits import Split, splits
-from sdnet_lib.lungs import crop
+from sdnet_lib.lungs import crop, segmentation
 from sdnet_lib.models.classifier import embed, read_pixels
 
 FULL, LUNGS, BOX, BORDER = "full image", "lungs blanked", "lung box blanked", "border only"
@@ -76,9 +75,8 @@ def lung_masks(cohort: pd.DataFrame, image_size: int) -> np.ndarray:
     if "lesion_mask" in cohort:  # only synthetic cohorts know their lesions
         found = {row.image_id: images.read_gray(row.lung_mask) for row in cohort.itertuples()}
     else:
-        with ThreadPoolExecutor() as pool:
-            rows = tqdm(crop.segment(cohort, pool), "lungs", len(cohort), disable=None, leave=False)
-            found = {row["image_id"]: _or_raise(image, mask).astype(np.float32) for row, image, mask in rows}
+        rows = tqdm(segmentation.segment(cohort), "lungs", len(cohort), disable=None, leave=False)
+        found = {row["image_id"]: _or_raise(image, mask).astype(np.float32) for row, image, mask in rows}
     return np.stack(
         [images.resize(found[name], (image_size, image_size)) > 0.5 for name in cohort["image_id"]]
     )

@@ -97,7 +97,8 @@ def main(arguments: list[str]) -> None:
     command = ["git", "-C", str(ROOT), "archive", arguments[0], *PACKAGES]
     with tempfile.TemporaryDirectory() as folder:
         archive = subprocess.run(command, check=True, capture_output=True).stdout
-        tarfile.open(fileobj=io.BytesIO(archive)).extractall(folder, filter="data")
+        with tarfile.open(fileobj=io.BytesIO(archive)) as packed:
+            packed.extractall(folder, filter="data")
         sys.path.insert(0, folder)
         print(report(Path(folder)))
 
