@@ -1,7 +1,8 @@
 """Networks without their last layer, from timm, with ImageNet weights, a file's or none.
 
 Where timm has torchvision's weights of a network (``resnet50.tv_in1k``), its plain name means these:
-torchvision's first ResNet-50 is what a paper of 2020 meant by "ImageNet".
+torchvision's first ResNet-50 is what a paper of 2020 meant by "ImageNet". MobileNetV2, of which timm has only
+other weights, comes from torchvision itself.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import NamedTuple
 import huggingface_hub
 import requests
 import torch
+import torchvision
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -29,6 +31,7 @@ with warnings.catch_warnings():  # importing it imports a downloader that misses
     warnings.filterwarnings("ignore", "IProgress not found")
     import timm
 
+MOBILENET = "mobilenet_v2"
 OFFLINE = f"train from scratch with weights 'none', or take the backbone {LITE0!r}, which needs no download"
 
 
@@ -65,9 +68,9 @@ def load_backbone(name: str, weights: str = "imagenet") -> Backbone:
     Parameters
     ----------
     name : str
-        timm's name, with a tag for other weights than the usual ones.
+        timm's name, with a tag for other weights than the usual ones; or `MOBILENET`.
     weights : str
-        ``imagenet`` (downloaded once and cached by timm), ``none`` (random), or a file of tensors under the
+        ``imagenet`` (downloaded once and cached), ``none`` (random), or a file of tensors under the
         backbone's own names (``.safetensors``, or ``.pth`` without pickled code).
 
     Raises
@@ -75,20 +78,13 @@ def load_backbone(name: str, weights: str = "imagenet") -> Backbone:
     InputError
         If there is no such backbone, or its weights cannot be had.
     """
-    if not timm.is_model(name):
-        near = difflib.get_close_matches(name, timm.list_models(), 3) or ["resnet50", "densenet121", LITE0]
+    if name != MOBILENET and not timm.is_model(name):
+        names = [MOBILENET, *timm.list_models()]
+        near = difflib.get_close_matches(name, names, 3) or ["resnet50", "densenet121", LITE0]
         raise InputError(f"unknown backbone {name!r}: did you mean {', '.join(near)}?")
-    tagged = (timm.list_pretrained(f"{name}.tv_in1k") or [name])[0]
-    if weights == "imagenet" and name != LITE0:
-        body = _pretrained(name, tagged)
-    else:
-        body = timm.create_model(tagged, num_classes=0)
-        if name == LITE0 and weights == "imagenet":
-            state = lite0_state_dict()
-            del state["classifier.weight"], state["classifier.bias"]
-            body.load_state_dict(state)
-        elif weights != "none":
-            _fill(body, name, Path(weights))
+    body = _pretrained(name) if weights == "imagenet" else _create(name)
+    if weights not in ("imagenet", "none"):
+        _fill(body, name, Path(weights))
     return Backbone(body, body.pretrained_cfg["mean"], body.pretrained_cfg["std"])
 
 
@@ -112,16 +108,33 @@ def at_hand(name: str) -> str:
     return "imagenet"
 
 
-def _pretrained(name: str, tagged: str) -> nn.Module:
+def _create(name: str, **pretrained: object) -> nn.Module:
+    if name == MOBILENET:
+        body = torchvision.models.mobilenet_v2(weights="IMAGENET1K_V1" if pretrained else None)
+        body.classifier, body.head_hidden_size = nn.Identity(), body.last_channel
+        body.pretrained_cfg = timm.get_pretrained_cfg("mobilenetv2_100").to_dict()
+        return body
+    return timm.create_model(_tagged(name), num_classes=0, **pretrained)
+
+
+def _tagged(name: str) -> str:
+    return (timm.list_pretrained(f"{name}.tv_in1k") or [name])[0]
+
+
+def _pretrained(name: str) -> nn.Module:
+    if name == LITE0:
+        body, state = _create(name), lite0_state_dict()
+        del state["classifier.weight"], state["classifier.bias"]
+        body.load_state_dict(state)
+        return body
     try:
         with ExitStack() as quiet:
             if not sys.stderr.isatty():
-                for redirect in (redirect_stdout, redirect_stderr):  # the hub announces each download
+                for redirect in (redirect_stdout, redirect_stderr):  # torch.hub and timm announce downloads
                     quiet.enter_context(redirect(io.StringIO()))
-            return timm.create_model(
-                tagged, num_classes=0, pretrained=True, pretrained_cfg_overlay=_hub_file(tagged)
-            )
-    except Exception as error:  # requests, the hub and timm each say "not here" with errors of their own
+            overlay = {} if name == MOBILENET else _hub_file(_tagged(name))
+            return _create(name, pretrained=True, pretrained_cfg_overlay=overlay)
+    except Exception as error:  # urllib, requests, the hub and timm each have their own error for "not here"
         raise InputError(f"no ImageNet weights for {name!r} ({one_line(error)}): {OFFLINE}") from error
 
 

@@ -12,13 +12,12 @@ from torch import nn
 
 from sdnet_lib.config import Profile
 from sdnet_lib.files import InputError
-from sdnet_lib.models.backbones import at_hand, load_backbone
+from sdnet_lib.models.backbones import MOBILENET, at_hand, load_backbone
 from sdnet_lib.models.baselines.common import train
 from sdnet_lib.models.predictors import Single
 from sdnet_lib.models.task import Task
 from sdnet_lib.models.training_config import TrainingConfig
 
-BACKBONE = "mobilenetv2_100"
 HIDDEN = (1000, 750)  # units of the classifier's two layers
 
 
@@ -52,10 +51,9 @@ def network(image_size: int, classes: int = 2, weights: str | None = None) -> nn
         raise InputError(
             f"MobileNet halves an image five times: {image_size} pixels are too few, give at least 32"
         )
-    weights = weights or at_hand(BACKBONE)
-    body = load_backbone(BACKBONE, weights).body
-    for first in (body.conv_stem, body.bn1, body.blocks[0]):
-        first.requires_grad_(weights == "none")
+    weights = weights or at_hand(MOBILENET)
+    body = load_backbone(MOBILENET, weights).body
+    body.features[:2].requires_grad_(weights == "none")
     head = nn.Sequential(
         nn.Linear(body.head_hidden_size, HIDDEN[0]),
         nn.ReLU(),

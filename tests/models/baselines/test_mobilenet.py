@@ -28,13 +28,7 @@ def test_random_layers_are_all_trained_and_the_first_ten_of_imagenet_s_are_not(m
     network = mobilenet.network(224)
     still = [name for name, parameter in network[0].named_parameters() if not parameter.requires_grad]
     assert network.weights == "imagenet"
-    assert {".".join(name.split(".")[:2]) for name in still} == {
-        "conv_stem.weight",
-        "bn1.weight",
-        "bn1.bias",
-        "blocks.0",
-    }
-    assert len(still) == 9
+    assert {name.split(".")[1] for name in still} == {"0", "1"} and len(still) == 9
 
 
 def test_it_learns_eight_images():
