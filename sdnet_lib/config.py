@@ -40,7 +40,7 @@ class Profile:
     repeats, folds : int
         Cross-validation: the paper repeats 5 folds 5 times.
     backbone : str
-        torchvision or timm name of the classifier's backbone.
+        timm's name of the classifier's backbone.
     generator_epochs : int
         Most epochs that FuCiTNet's generators train.
     lambdas : tuple of float

@@ -18,10 +18,10 @@ from torch import nn
 from sdnet_lib.data import images
 from sdnet_lib.data.cohort import LABELS
 from sdnet_lib.explain import saliency
+from sdnet_lib.explain.uncertainty import probabilities
 from sdnet_lib.files import InputError
 from sdnet_lib.lungs import crop
 from sdnet_lib.models.predictors import Predictor
-from sdnet_lib.models.uncertainty import probabilities
 
 KINDS = ("deletion", "insertion")
 STEPS = 10  # of a deletion or insertion curve

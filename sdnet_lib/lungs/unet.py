@@ -39,7 +39,7 @@ def network(pretrained: bool = False) -> torch.nn.Module:
         decoder_channels=(64, 48, 32, 16),
     )
     if pretrained:
-        from sdnet_lib.models.pretrained import lite0_state_dict
+        from sdnet_lib.models.backbones import lite0_state_dict
 
         weights = lite0_state_dict()
         weights["conv_stem.weight"] = weights["conv_stem.weight"].sum(1, keepdim=True)

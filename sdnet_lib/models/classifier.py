@@ -1,6 +1,6 @@
-"""The paper's classifier as a fastai Learner: an ImageNet trunk, 512 units, a softmax (Section 4, step 3).
+"""The paper's classifier as a fastai Learner: an ImageNet backbone, 512 units, a softmax (Section 4, step 3).
 
-`profiles.pick_device` decides where to train: a CUDA GPU with mixed precision if there is one, else the CPU.
+`config.pick_device` decides where to train: a CUDA GPU with mixed precision if there is one, else the CPU.
 Apple's GPU is left alone, because results should not depend on which laptop a student owns.
 """
 
@@ -28,22 +28,17 @@ from fastai.torch_core import no_random
 from torch import nn
 from tqdm import tqdm
 
-from sdnet_lib.config import Profile, pick_device
+from sdnet_lib.config import LITE0, Profile, pick_device
 from sdnet_lib.data import images
 from sdnet_lib.files import InputError
-from sdnet_lib.models.backbones import LITE0, trunk
-from sdnet_lib.models.training_config import Recipe, augmentations, loader, measure, training_loader
-
-__all__ = ["Recipe", "augmentations", "embed", "fit", "learner", "network", "predict", "read_pixels"]
+from sdnet_lib.models.backbones import load_backbone
+from sdnet_lib.models.training_config import TrainingConfig, loader, measure, training_loader
 
 
 @lru_cache(maxsize=4096)
 def _read(file: str, image_size: int, changed: int) -> np.ndarray:
-    return (
-        np.round(255 * images.resize(images.read_gray(file), (image_size, image_size)))
-        .clip(0, 255)
-        .astype(np.uint8)
-    )
+    small = images.resize(images.read_gray(file), (image_size, image_size))
+    return np.round(255 * small).clip(0, 255).astype(np.uint8)
 
 
 def read_pixels(cohort: pd.DataFrame, image_size: int) -> np.ndarray:
@@ -87,12 +82,12 @@ def _targets(cohort: pd.DataFrame, classes: Sequence[str]) -> list[int]:
 def network(
     backbone: str, weights: str = "imagenet", classes: int = 2, image_size: int = 224
 ) -> tuple[nn.Sequential, tuple[float, float, float], tuple[float, float, float]]:
-    """Return the paper's CNN, a trunk, 512 units with ReLU and one output a class, and what its input needs.
+    """Return the paper's CNN (a backbone, 512 units with ReLU, one output a class) and what its input needs.
 
     Parameters
     ----------
     backbone, weights : str
-        See `backbones.trunk`.
+        See `backbones.load_backbone`.
     classes : int
         Two or four in the paper.
     image_size : int
@@ -101,12 +96,19 @@ def network(
     Returns
     -------
     network, mean, std
-        The last two as in `Recipe`.
+        The last two as in `TrainingConfig`.
+
+    Raises
+    ------
+    InputError
+        If backbone or weights cannot be used, or the backbone takes images of another size only.
     """
-    body, mean, std = trunk(backbone, weights)
-    head = nn.Sequential(
-        nn.Linear(_count_features(body, backbone, image_size), 512), nn.ReLU(), nn.Linear(512, classes)
-    )
+    body, mean, std = load_backbone(backbone, weights)
+    described = body.pretrained_cfg
+    if described.get("fixed_input_size") and image_size != described["input_size"][-1]:
+        size = f"{image_size} x {image_size}"
+        raise InputError(f"backbone {backbone!r} does not take images of {size} pixels")
+    head = nn.Sequential(nn.Linear(body.head_hidden_size, 512), nn.ReLU(), nn.Linear(512, classes))
     return nn.Sequential(body, head), mean, std
 
 
@@ -119,13 +121,13 @@ def learner(
     backbone: str | None = None,
     weights: str = "imagenet",
     model: nn.Module | None = None,
-    recipe: Recipe | None = None,
+    config: TrainingConfig | None = None,
     classes: Sequence[str] = ("N", "P"),
     seed: int = 0,
     pixels: np.ndarray | None = None,
     targets: np.ndarray | None = None,
 ) -> Learner:
-    """Return an untrained classifier with its data: the paper's network, or a given one with its recipe.
+    """Return an untrained classifier with its data: the paper's network, or another with its configuration.
 
     Parameters
     ----------
@@ -136,17 +138,18 @@ def learner(
     profile : Profile
         Its `image_size`, `batch` and, unless given, `backbone` are used.
     backbone, weights : str
-        See `backbones.trunk`.
+        See `backbones.load_backbone`.
     model : torch.nn.Module, optional
-        A network of one's own, from (n, 3, image_size, image_size) to (n, classes), in place of the paper's.
-    recipe : Recipe, optional
+        Another network, from (n, 3, image_size, image_size) to (n, classes), in place of the paper's.
+    config : TrainingConfig, optional
         How to train it; the paper's network brings its own `mean` and `std`.
     classes : sequence of str
         Labels in the order of the outputs.
     seed : int
         Draws the head, the order of the batches and the augmentation; same seed, same network on a CPU.
-    pixels : uint8 array, (n, image_size, image_size), or float array in [0, 1], (n, channels, side, side), optional
-        Images to use instead of the files', row for row.
+    pixels : array, optional
+        Images to use instead of the files', row for row: uint8 (n, image_size, image_size), or float
+        (n, channels, image_size, image_size) in [0, 1].
     targets : int array, (n, ...), optional
         What to predict, if it is not the label.
 
@@ -159,39 +162,28 @@ def learner(
         raise InputError("a classifier needs training and validation images: one of the two parts is empty")
     targets = np.array(_targets(cohort, classes)) if targets is None else targets
     pixels = read_pixels(cohort, profile.image_size) if pixels is None else pixels
-    recipe = recipe or Recipe(batch=profile.batch)
+    config = config or TrainingConfig(batch=profile.batch)
     with no_random(seed):
-        normal = recipe.mean, recipe.std
+        normal = config.mean, config.std
         if model is None:
             model, *normal = network(backbone or profile.backbone, weights, len(classes), pixels.shape[-1])
         normal = measure(pixels[train]) if None in normal else tuple(normal)
         loaders = DataLoaders(
-            training_loader(pixels[train], targets[train], normal, recipe),
-            loader(pixels[valid], targets[valid], normal, recipe.batch),
+            training_loader(pixels[train], targets[train], normal, config),
+            loader(pixels[valid], targets[valid], normal, config.batch),
             device=pick_device(),
         )
         callbacks = [ChannelsLast()] + ([MixedPrecision()] if pick_device().type == "cuda" else [])
         result = Learner(
             loaders,
             model.to(pick_device()),
-            loss_func=recipe.loss(),
-            opt_func=recipe.optimiser,
-            wd=recipe.weight_decay,
+            loss_func=config.loss(),
+            opt_func=config.optimiser,
+            wd=config.weight_decay,
             cbs=callbacks,
         )
-    result.normal, result.seed, result.recipe = normal, seed, recipe
+    result.normal, result.seed, result.config = normal, seed, config
     return result
-
-
-def _count_features(body: nn.Module, backbone: str, image_size: int) -> int:
-    body.eval()
-    try:
-        with torch.no_grad():
-            return body(torch.zeros(1, 3, image_size, image_size)).shape[1]
-    except (AssertionError, RuntimeError, ValueError) as error:
-        raise InputError(
-            f"backbone {backbone!r} does not take images of {image_size} x {image_size} pixels"
-        ) from error
 
 
 @contextmanager
@@ -210,16 +202,16 @@ def _quietly(learner: Learner) -> Iterator[None]:
 
 
 def fit(learner: Learner, profile: Profile, lr: float | None = None) -> pd.DataFrame:
-    """Train by the learner's recipe: the paper fine-tunes all layers until the validation loss stops falling.
+    """Train: the paper fine-tunes all layers until the validation loss stops falling.
 
     Parameters
     ----------
     learner : Learner
         From `learner`.
     profile : Profile
-        Its `epochs`, if the recipe has more, and its `patience` are used.
+        Its `epochs`, if the configuration has more, and its `patience` are used.
     lr : float, optional
-        Learning rate, if it is not the recipe's.
+        Learning rate, if it is not the configuration's.
 
     Returns
     -------
@@ -233,22 +225,30 @@ def fit(learner: Learner, profile: Profile, lr: float | None = None) -> pd.DataF
     """
     with tempfile.TemporaryDirectory() as folder, _quietly(learner):
         learner.path = Path(folder)
-        recipe = learner.recipe
-        epochs, lr = min(recipe.epochs, profile.epochs), recipe.rate if lr is None else lr
+        config = learner.config
+        epochs, lr = min(config.epochs, profile.epochs), config.lr if lr is None else lr
         trackers = [SaveModelCallback(), EarlyStoppingCallback(patience=profile.patience)]
-        trackers = trackers if recipe.keep == "best" else []
-        if recipe.schedule == "plateau":
+        trackers = trackers if config.keep == "best" else []
+        if config.schedule == "plateau":
             trackers.insert(0, ReduceLROnPlateau(patience=max(1, profile.patience // 2)))
         try:
-            if recipe.schedule == "one-cycle":
-                # as the fastai of 2020 did, which the rival that asks for it was trained with
+            if config.schedule == "one-cycle":
+                # as the fastai of 2020 did, with which the baseline that asks for it was trained
                 learner.fit_one_cycle(epochs, lr, pct_start=0.3, div_final=250_000, cbs=trackers)
             else:
                 learner.fit(epochs, lr, cbs=trackers)
         except FileNotFoundError as error:  # no epoch was ever the best one
-            raise InputError(f"the validation loss is not a number: try a rate below {lr}") from error
+            raise InputError(
+                f"the validation loss is not a number: try a learning rate below {lr}"
+            ) from error
     history = pd.DataFrame(list(learner.recorder.values), columns=["train_loss", "valid_loss"])
     return history.rename_axis("epoch").reset_index().assign(epoch=lambda t: t["epoch"] + 1)
+
+
+def summary(history: pd.DataFrame) -> dict:
+    """Say how long a network trained and how well it did on the validation part, for its provenance."""
+    best = history.loc[history["valid_loss"].idxmin()]
+    return {"epochs": len(history), "best_epoch": int(best["epoch"]), "valid_loss": float(best["valid_loss"])}
 
 
 def predict(learner: Learner, cohort: pd.DataFrame | None, *, pixels: np.ndarray | None = None) -> np.ndarray:
@@ -266,7 +266,7 @@ def predict(learner: Learner, cohort: pd.DataFrame | None, *, pixels: np.ndarray
     Returns
     -------
     float array, (n, classes)
-        Each row sums to one; of whatever shape the outputs of a network of one's own have.
+        Each row sums to one; of whatever shape the outputs of another network have.
     """
     pixels = read_pixels(cohort, learner.dls.valid.dataset[0][0].shape[-1]) if pixels is None else pixels
     with _quietly(learner):
@@ -278,20 +278,20 @@ def predict(learner: Learner, cohort: pd.DataFrame | None, *, pixels: np.ndarray
 def embed(
     pixels: np.ndarray, backbone: str = LITE0, weights: str = "imagenet", batch: int = 32
 ) -> np.ndarray:
-    """Return what a trunk that is not trained any further says about images.
+    """Return the features that a backbone finds in images, without any further training.
 
     Parameters
     ----------
     pixels : uint8 array, (n, image_size, image_size)
         For instance from `read_pixels`.
     backbone, weights : str
-        See `backbones.trunk`.
+        See `backbones.load_backbone`.
 
     Returns
     -------
     float32 array, (n, features)
     """
-    body, mean, std = trunk(backbone, weights)
+    body, mean, std = load_backbone(backbone, weights)
     body.eval().to(pick_device(), memory_format=torch.channels_last)
     with torch.inference_mode(), no_random():
         served = loader(pixels, np.zeros(len(pixels), int), (mean, std), batch)

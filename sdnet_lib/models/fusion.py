@@ -1,4 +1,4 @@
-"""Twins and their fusion: one network that tells four classes apart, and one decision from two answers.
+"""Twins and their fusion: one network of four classes, and one decision from two answers.
 
 Section 4, step 3 of the paper. Each image x comes as a pair, x+ from the generator of P and x- from that of
 N. A classifier with four outputs reads both; the rule of `fuse` turns its two answers into N or P.
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from sdnet_lib.config import Profile
 from sdnet_lib.files import InputError
 from sdnet_lib.models import classifier
-from sdnet_lib.models.training_config import Recipe
+from sdnet_lib.models.training_config import TrainingConfig
 
 CLASSES = ("P+", "P-", "N+", "N-")  # the order of the paper's text, and of the four outputs
 POSITIVE, NEGATIVE = [0, 1], [2, 3]
@@ -29,7 +29,7 @@ class TwinNetwork(nn.Module):
     """A network that reads the two twins of each image, one after the other, with the same weights.
 
     The pair travels as one image of six channels, so both twins are turned, shifted and brightened alike.
-    Input (n, 6, side, side), x+ before x-; output logits (n, 2, 4).
+    Input (n, 6, image_size, image_size), x+ before x-; output logits (n, 2, 4).
     """
 
     def __init__(self, single: nn.Module) -> None:
@@ -68,14 +68,14 @@ def learner(
     ----------
     cohort : DataFrame
         The column `label` is used.
-    twins : float array in [0, 1], (n, 2, 3, side, side)
-        x+ and x- of each row, from `fucitnet.transform`.
+    twins : float array in [0, 1], (n, 2, 3, image_size, image_size)
+        x+ and x- of each row, from `fucitnet.twins.transform`.
     train, valid : sequence of int
         Positions of rows.
     profile : Profile
         Its `batch` counts twins, so half as many images come at once.
     backbone, weights : str
-        See `backbones.trunk`.
+        See `backbones.load_backbone`.
     seed : int
         As in `classifier.learner`.
     """
@@ -84,14 +84,14 @@ def learner(
         single, mean, std = classifier.network(
             backbone or profile.backbone, weights, len(CLASSES), image_size
         )
-    recipe = Recipe(batch=max(1, profile.batch // 2), mean=(*mean, *mean), std=(*std, *std))
+    config = TrainingConfig(batch=max(1, profile.batch // 2), mean=(*mean, *mean), std=(*std, *std))
     return classifier.learner(
         cohort,
         train,
         valid,
         profile=profile,
         model=TwinNetwork(single),
-        recipe=recipe,
+        config=config,
         seed=seed,
         pixels=_pairs(twins),
         targets=targets(cohort["label"]),
@@ -112,8 +112,8 @@ def fuse(theta: np.ndarray, psi: np.ndarray) -> np.ndarray:
     """Fuse the answers to both twins into probabilities of N and P.
 
     The paper's rule in three cases (see `rule`) is one comparison: the largest of the four N values against
-    the largest of the four P values. Their shares are the probabilities, so that the decision is theirs too;
-    a tie goes to P, since the paper gives N only what is strictly greater.
+    the largest of the four P values. Divided by their sum they are the probabilities, so
+    that the decision is theirs too; a tie goes to P, since the paper gives N only what is strictly greater.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""A trained system as one network: from grey images to its answers, ready to be asked, saved and explained.
+"""A trained system as one network: from grey images to its answers, ready to predict, be saved and explained.
 
-Every approach ends in a reader, whatever it was trained with. A reader may look at an image in several
-*views* (COVID-SDNet: the twins x+ and x-); its network answers each, and `combine` puts the answers together.
+Every approach ends in a predictor, whatever it was trained with. It may look at an image in several *views*
+(COVID-SDNet: the twins x+ and x-); its network answers each, and `combine` puts the answers together.
 """
 
 from __future__ import annotations
@@ -11,21 +11,18 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from fastai.learner import Learner
 from torch import Tensor, nn
 
 from sdnet_lib.config import pick_device
-from sdnet_lib.models import fusion
-from sdnet_lib.models.classifier import Learner
-from sdnet_lib.models.fucitnet import twins
-from sdnet_lib.models.fucitnet.generators import Normalise
+from sdnet_lib.models.backbones import Normalise
 
 BATCH = 16
-FEW = 2  # images that a generator sees at once on a CPU
 Columns = dict[str, np.ndarray]
 
 
 class Predictor(nn.Module, ABC):
-    """What all readers share; a subclass says what its views are and what its answers mean.
+    """What all predictors have in common; a subclass says what its views are and what its answers mean.
 
     Attributes
     ----------
@@ -58,7 +55,7 @@ class Predictor(nn.Module, ABC):
         return self.combine([self.network(view) for view in self.views(images)])
 
     def ready(self) -> Predictor:
-        """Go to the device, in inference mode, and return this reader."""
+        """Go to the device, in inference mode, and return this predictor."""
         return self.eval().to(pick_device(), memory_format=torch.channels_last)
 
     def outputs(self, pixels: np.ndarray) -> Tensor:
@@ -80,7 +77,7 @@ def half_precision() -> torch.autocast:
 
 
 def to_images(pixels: np.ndarray) -> Tensor:
-    """Bring uint8 images, (n, image_size, image_size), to the device as float (n, 1, image_size, image_size) in [0, 1]."""
+    """Bring uint8 images (n, height, width) to the device, as float (n, 1, height, width) in [0, 1]."""
     return torch.from_numpy(pixels).to(pick_device())[:, None].float() / 255
 
 
@@ -89,7 +86,8 @@ def two_columns(probabilities: np.ndarray) -> Columns:
     return {"prob_N": probabilities[:, 0], "prob_P": probabilities[:, 1]}
 
 
-def _softmax(outputs: Tensor) -> Tensor:
+def softmax(outputs: Tensor) -> Tensor:
+    """Return probabilities along the last axis, in float32 even where a GPU computed in half precision."""
     return outputs.float().softmax(-1)
 
 
@@ -116,18 +114,18 @@ class Single(Predictor):
         mean: Sequence[float] = (0.0,) * 3,
         std: Sequence[float] = (1.0,) * 3,
         *,
-        activation: Callable[[Tensor], Tensor] = _softmax,
+        activation: Callable[[Tensor], Tensor] = softmax,
         columns: Callable[[np.ndarray], Columns] = two_columns,
         places: tuple[int, int] = (0, 1),
     ) -> None:
         super().__init__(network)
         self.normalise = Normalise(mean, std, stored=True)
-        self.activation, self.name, self.places = activation, columns, list(places)
+        self.activation, self.name_columns, self.places = activation, columns, list(places)
 
     @classmethod
     def of(cls, learner: Learner, **options: object) -> Single:
-        """Return the reader of a trained fastai learner from `classifier.learner`."""
-        activation = learner.recipe.loss().activation
+        """Return the predictor of a trained fastai learner from `classifier.learner`."""
+        activation = learner.config.loss().activation
         return cls(learner.model, *learner.normal, activation=activation, **options)
 
     def views(self, images: Tensor) -> list[Tensor]:
@@ -140,7 +138,7 @@ class Single(Predictor):
 
     def columns(self, outputs: Tensor) -> Columns:
         """Return the probabilities that the activation makes of the outputs."""
-        return self.name(self.activation(outputs).cpu().numpy())
+        return self.name_columns(self.activation(outputs).cpu().numpy())
 
     def scores(self, outputs: Tensor) -> Tensor:
         """Return the two outputs of N and P."""
@@ -148,103 +146,13 @@ class Single(Predictor):
 
 
 class Mean(nn.Module):
-    """Several readers of single networks as one network: the logarithm of their mean probabilities."""
+    """Several predictors as one network: the logarithm of their mean probabilities."""
 
     def __init__(self, members: Sequence[Single]) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return (n, classes) for images in [0, 1], (n, 1 or 3, side, side)."""
-        told = [member.activation(member(x)) for member in self.members]
-        return torch.stack(told).mean(0).clamp_min(1e-12).log()
-
-
-class Sdnet(Predictor):
-    """COVID-SDNet: both twins of the image, one network of four classes, and the fusion of its answers.
-
-    Parameters
-    ----------
-    plus, minus : nn.Module
-        The generators G_P and G_N.
-    network : nn.Module
-        With an output for each of `fusion.CLASSES`.
-    mean, std : sequence of float
-        As in `Single`.
-    """
-
-    def __init__(
-        self,
-        plus: nn.Module,
-        minus: nn.Module,
-        network: nn.Module,
-        mean: Sequence[float],
-        std: Sequence[float],
-    ) -> None:
-        super().__init__(network)
-        self.plus, self.minus = plus, minus
-        self.normalise = Normalise(mean, std, stored=True)
-
-    def views(self, images: Tensor) -> list[Tensor]:
-        """Return x+ and x-, normalised."""
-        colours = _in_colour(images)
-        both = (self.plus, self.minus)
-        return [self.normalise(_through(generator, colours).clamp(0, 1)) for generator in both]
-
-    def combine(self, answers: list[Tensor]) -> Tensor:
-        """Return the outputs (n, 2, 4), x+ first."""
-        return torch.stack(answers, 1)
-
-    def columns(self, outputs: Tensor) -> Columns:
-        """Return the fused probabilities and the twins' own."""
-        theta, psi = _softmax(outputs).cpu().numpy().transpose(1, 0, 2)
-        return fusion.columns(theta, psi)
-
-    def scores(self, outputs: Tensor) -> Tensor:
-        """Return, for N and for P, the output whose probability is the largest of that letter, on any twin.
-
-        The fused decision is that of the larger probability, so these are the paper's decision and its
-        counterfactual.
-        """
-        chosen = []
-        for letter in (fusion.NEGATIVE, fusion.POSITIVE):
-            surest = _softmax(outputs)[:, :, letter].flatten(1).argmax(1, keepdim=True)
-            chosen.append(outputs[:, :, letter].flatten(1).gather(1, surest))
-        return torch.cat(chosen, 1)
-
-
-class Fucitnet(Predictor):
-    """FuCiTNet alone: its own classifier looks at both twins, and the largest of all four answers decides."""
-
-    def __init__(self, plus: nn.Module, minus: nn.Module, network: nn.Module) -> None:
-        super().__init__(network)
-        self.plus, self.minus = plus, minus
-
-    def views(self, images: Tensor) -> list[Tensor]:
-        """Return x- and x+, as the generators make them."""
-        colours = _in_colour(images)
-        return [_through(self.minus, colours), _through(self.plus, colours)]
-
-    def combine(self, answers: list[Tensor]) -> Tensor:
-        """Return the outputs (n, 4): N and P of x-, then N and P of x+."""
-        return torch.cat(answers, 1)
-
-    def columns(self, outputs: Tensor) -> Columns:
-        """Return the shares of the largest answer for N and for P."""
-        positive = twins.fused(_softmax(outputs).cpu().numpy())
-        return {"prob_N": 1 - positive, "prob_P": positive}
-
-    def scores(self, outputs: Tensor) -> Tensor:
-        """Return the largest answer for N and for P."""
-        letters = (twins.NEGATIVE, twins.POSITIVE)
-        return torch.stack([outputs[:, letter].amax(1) for letter in letters], 1)
-
-
-def _in_colour(images: Tensor) -> Tensor:
-    return images.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
-
-
-def _through(generator: nn.Module, colours: Tensor) -> Tensor:
-    """Run a generator; on a CPU a few images at a time, whose many maps then stay in its cache."""
-    few = FEW if colours.device.type == "cpu" else len(colours)
-    return torch.cat([generator(part) for part in colours.split(few)])
+        """Return (n, classes) for images in [0, 1], (n, 1 or 3, image_size, image_size)."""
+        probabilities = [member.activation(member(x)) for member in self.members]
+        return torch.stack(probabilities).mean(0).clamp_min(1e-12).log()

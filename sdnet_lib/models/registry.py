@@ -1,188 +1,216 @@
-"""Every system that can be cross-validated: the paper's own, and those its Tables 2 and 4 compare with."""
+"""Every system that can be cross-validated: the paper's own, and those its Tables 2 and 4 compare with.
+
+A system's module has two functions, ``fit(task)`` and ``build(profile)``, and ``read_pixels`` if it reads
+images in a manner of its own. It is imported when one of them is asked for: this table itself needs no torch.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
-
-import numpy as np
-import pandas as pd
-import torch
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, NamedTuple
 
 from sdnet_lib.config import Profile
 from sdnet_lib.files import InputError
-from sdnet_lib.models import classifier, fusion, predictors
-from sdnet_lib.models.baselines import bayesian, covidcaps, covidnet, darkcovidnet, mobilenet
-from sdnet_lib.models.baselines import deepcovidexplainer as explainer
-from sdnet_lib.models.fitting import (
-    Task,
-    fit_bayesian,
-    fit_cnn,
-    fit_covidnet,
-    fit_ensemble,
-    fit_fucitnet,
-    fit_published_caps,
-    fit_rival,
-    fit_sdnet,
-)
-from sdnet_lib.models.fucitnet import transform
-from sdnet_lib.models.training_config import Recipe
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from sdnet_lib.models.predictors import Predictor
+    from sdnet_lib.models.task import Task
 
 
 class Approach(NamedTuple):
-    """A system: how it is called, what it reads, how it learns, and what was reported for it.
+    """A system: what it is called, where its code is, what it sees, and what was reported for it.
 
     Attributes
     ----------
     name : str
-        On the command line; `evaluation.tables.title` has its title.
+        On the command line and in stored files.
+    title : str
+        In tables and figures.
+    module : str
+        Below `sdnet_lib.models`.
     image_size : int
         Side in pixels of what its paper feeds it; a small profile feeds less.
     crops : bool
         Whether it sees crops of the lungs or whole images.
-    fit : callable
-        From a `Task` to a trained `Predictor` and what its provenance should say.
-    build : callable
-        From a `Profile` to an untrained reader of the same kind, to be filled or counted.
     source, reported : str
-        Where it comes from, and what Table 2 or 4 of the paper reports for it.
-    read : callable
-        From a cohort and a side to pixels, if not `classifier.read_pixels`.
+        Where it comes from, and what Table 2, 4 or 5 of the paper reports for it.
+    options : dict
+        For the module's `fit` and `build`, where one module has several systems.
+    training : dict
+        For its `fit` alone.
     """
 
     name: str
+    title: str
+    module: str
     image_size: int
     crops: bool
-    fit: Callable[[Task], tuple[predictors.Predictor, dict]]
-    build: Callable[[Profile], predictors.Predictor]
     source: str
     reported: str = ""
-    read: Callable[[pd.DataFrame, int], np.ndarray] = classifier.read_pixels
+    options: Mapping[str, object] = {}
+    training: Mapping[str, object] = {}
+
+    @property
+    def fit(self) -> Callable[[Task], tuple[Predictor, dict]]:
+        """From a task to a trained predictor, and what the provenance says about its training."""
+        return partial(self._imported().fit, **self.options, **self.training)
+
+    @property
+    def build(self) -> Callable[[Profile], Predictor]:
+        """From a profile to an untrained predictor of the same kind, to be filled or counted."""
+        return partial(self._imported().build, **self.options)
+
+    @property
+    def read(self) -> Callable[[pd.DataFrame, int], np.ndarray]:
+        """From a cohort and an image size to pixels, uint8 (n, image_size, image_size)."""
+        own = getattr(self._imported(), "read_pixels", None)
+        return own or import_module("sdnet_lib.models.classifier").read_pixels
+
+    def _imported(self) -> ModuleType:
+        return import_module(f"sdnet_lib.models.{self.module}")
 
 
-def _cnn(profile: Profile) -> predictors.Predictor:
-    return predictors.Single(*classifier.network(profile.backbone, "none", 2, 64))
-
-
-def _fucitnet(profile: Profile) -> predictors.Predictor:
-    minus, plus, network = transform.networks(profile)
-    return predictors.Fucitnet(plus, minus, network)
-
-
-def _sdnet(profile: Profile) -> predictors.Predictor:
-    minus, plus, _ = transform.networks(profile)
-    return predictors.Sdnet(
-        plus, minus, *classifier.network(profile.backbone, "none", len(fusion.CLASSES), 64)
-    )
-
-
-def _ensemble(profile: Profile) -> predictors.Predictor:
-    members = [predictors.Single(build(2, profile.image_size)) for build, _ in explainer.MEMBERS.values()]
-    return predictors.Single(predictors.Mean(members))
-
-
-def _rival(name: str, module: object, source: str, reported: str, **options: object) -> Approach:
-    """Return an approach that is one network, trained by its module's recipe."""
-    build = partial(module.network, 2)
-    fit = options.pop("fit", partial(fit_rival, build, module.RECIPE))
-    predictor, activation = getattr(module, "Reader", predictors.Single), module.RECIPE.loss().activation
-
-    def empty(profile: Profile) -> predictors.Predictor:
-        return predictor(build(profile.image_size), activation=activation)
-
-    return Approach(name, module.IMAGE_SIZE, True, fit, empty, source, reported, **options)
-
-
-def _covidnet(name: str, variant: str, recipe: Recipe = covidnet.RECIPE, reported: str = "") -> Approach:
-    def empty(profile: Profile) -> predictors.Predictor:
-        network = covidnet.network(variant, len(covidnet.CLASSES), profile.image_size)
-        return predictors.Single(network, **covidnet.ANSWERS)
-
+def _covidnet(
+    name: str, title: str, variant: str, image_size: int, release: str, reported: str = "", **training: object
+) -> Approach:
     return Approach(
         name,
-        covidnet.IMAGE_SIZES[variant],
-        True,
-        partial(fit_covidnet, variant, recipe),
-        empty,
-        f"Wang et al. 2020; budget-matched to {covidnet.VARIANTS[variant].release}",
-        reported,
-        covidnet.read_pixels,
+        title=f"COVID-Net (PEPX {title})",
+        module="baselines.covidnet",
+        image_size=image_size,
+        crops=True,
+        source=f"Wang et al. 2020; budget-matched to {release}",
+        reported=reported,
+        options={"variant": variant},
+        training=training,
     )
 
 
-def _published_caps(name: str, further: bool, figures: str) -> Approach:
-    fit, source = partial(fit_published_caps, further), "Afshar et al. 2020; the authors' weights"
-    reported = f"Table 4: {figures}"
-    return _rival(name, covidcaps, source, reported, fit=fit, read=covidcaps.read_pixels)
+def _covidcaps(name: str, title: str, source: str, reported: str, **training: object) -> Approach:
+    return Approach(name, title, "baselines.covidcaps", 224, True, source, reported, training=training)
 
 
 PAPER = "Tabik et al. 2020"
+PUBLISHED_CAPS = "Afshar et al. 2020; the authors' weights"
 APPROACHES = {
     approach.name: approach
     for approach in (
-        Approach("resnet50", 224, False, fit_cnn, _cnn, PAPER, "Table 5: accuracy 74.25"),
-        Approach("resnet50-crop", 224, True, fit_cnn, _cnn, PAPER, "Table 5: accuracy 74.60"),
+        Approach(
+            "resnet50",
+            title="ResNet-50 without segmentation",
+            module="cnn",
+            image_size=224,
+            crops=False,
+            source=PAPER,
+            reported="Table 5: accuracy 74.25",
+        ),
+        Approach(
+            "resnet50-crop",
+            title="ResNet-50 with segmentation",
+            module="cnn",
+            image_size=224,
+            crops=True,
+            source=PAPER,
+            reported="Table 5: accuracy 74.60",
+        ),
         Approach(
             "fucitnet",
-            224,
-            True,
-            fit_fucitnet,
-            _fucitnet,
-            "Rey-Area et al. 2020",
-            "Table 5: accuracy 74.35",
+            title="FuCiTNet",
+            module="fucitnet.approach",
+            image_size=224,
+            crops=True,
+            source="Rey-Area et al. 2020",
+            reported="Table 5: accuracy 74.35",
         ),
-        Approach("covid-sdnet", 224, True, fit_sdnet, _sdnet, PAPER, "Table 5: accuracy 76.18"),
+        Approach(
+            "covid-sdnet",
+            title="COVID-SDNet",
+            module="sdnet",
+            image_size=224,
+            crops=True,
+            source=PAPER,
+            reported="Table 5: accuracy 76.18",
+        ),
         _covidnet(
             "covidnet",
             "a",
-            reported="Table 2: sensitivity 87.1, accuracy 92.6; Table 4 retrained: accuracy 67.82",
+            "a",
+            480,
+            "COVIDNet-CXR3-A",
+            "Table 2: sensitivity 87.1, accuracy 92.6; Table 4 retrained: accuracy 67.82",
         ),
-        _covidnet("covidnet-balanced", "a", covidnet.RECIPE_BALANCED),
-        _covidnet("covidnet-small", "small"),
-        _covidnet("covidnet-large", "large"),
-        _covidnet("covidnet-b", "b"),
-        _covidnet("covidnet-c", "c"),
-        _rival(
-            "covid-caps",
-            covidcaps,
-            "Afshar et al. 2020",
-            "Table 2: sensitivity 90, accuracy 95.7",
-            read=covidcaps.read_pixels,
+        _covidnet("covidnet-balanced", "a, balanced", "a", 480, "COVIDNet-CXR3-A", balanced=True),
+        _covidnet("covidnet-small", "small", "small", 224, "COVIDNet-CXR Small"),
+        _covidnet("covidnet-large", "large", "large", 224, "COVIDNet-CXR Large"),
+        _covidnet("covidnet-b", "b", "b", 480, "COVIDNet-CXR3-B"),
+        _covidnet("covidnet-c", "c", "c", 480, "COVIDNet-CXR3-C"),
+        _covidcaps(
+            "covid-caps", "COVID-CAPS", "Afshar et al. 2020", "Table 2: sensitivity 90, accuracy 95.7"
         ),
-        _published_caps("covid-caps-published", False, "sensitivity 69.01, accuracy 47.66"),
-        _published_caps("covid-caps-retrained", True, "sensitivity 64.93, accuracy 65.34"),
-        _rival(
+        _covidcaps(
+            "covid-caps-published",
+            "COVID-CAPS as published",
+            PUBLISHED_CAPS,
+            "Table 4: sensitivity 69.01, accuracy 47.66",
+            published=True,
+            further=False,
+        ),
+        _covidcaps(
+            "covid-caps-retrained",
+            "COVID-CAPS retrained",
+            PUBLISHED_CAPS,
+            "Table 4: sensitivity 64.93, accuracy 65.34",
+            published=True,
+        ),
+        Approach(
             "darkcovidnet",
-            darkcovidnet,
-            "Ozturk et al. 2020",
-            "Table 2: sensitivity 90.65, accuracy 98.08 (two classes)",
+            title="DarkCovidNet",
+            module="baselines.darkcovidnet",
+            image_size=256,
+            crops=True,
+            source="Ozturk et al. 2020",
+            reported="Table 2: sensitivity 90.65, accuracy 98.08 (two classes)",
         ),
         Approach(
             "deepcovidexplainer",
-            explainer.IMAGE_SIZE,
-            True,
-            fit_ensemble,
-            _ensemble,
-            "Karim et al. 2020",
-            "Table 2: sensitivity 93, accuracy 96.77",
+            title="VGG-19 + DenseNet-161",
+            module="baselines.deepcovidexplainer",
+            image_size=224,
+            crops=True,
+            source="Karim et al. 2020",
+            reported="Table 2: sensitivity 93, accuracy 96.77",
         ),
-        _rival(
+        Approach(
             "bayesian-resnet50v2",
-            bayesian,
-            "Ghoshal and Tucker 2020",
-            "Table 2: sensitivity 85.71, accuracy 89.82",
-            fit=fit_bayesian,
+            title="Bayesian ResNet50V2",
+            module="baselines.bayesian",
+            image_size=512,
+            crops=True,
+            source="Ghoshal and Tucker 2020",
+            reported="Table 2: sensitivity 85.71, accuracy 89.82",
         ),
-        _rival(
+        Approach(
             "mobilenet",
-            mobilenet,
-            "Apostolopoulos and Mpesiana 2020",
-            "Table 2: sensitivity 98.66, accuracy 96.78",
+            title="MobileNet",
+            module="baselines.mobilenet",
+            image_size=224,
+            crops=True,
+            source="Apostolopoulos and Mpesiana 2020",
+            reported="Table 2: sensitivity 98.66, accuracy 96.78",
         ),
     )
 }
+PRINTED_ONLY = {"covidnet-published": "COVID-Net as published"}  # a row of Table 4 whose weights are gone
+# The rows of the paper's tables, in its order; systems that it does not have come last.
+TABLE_4 = ("covidnet-published", "covidnet", "covid-caps-published", "covid-caps-retrained", "covid-caps")
+ORDER = tuple(dict.fromkeys((*TABLE_4, *APPROACHES)))
 
 
 def find(name: str) -> Approach:
@@ -192,21 +220,28 @@ def find(name: str) -> Approach:
     return APPROACHES[name]
 
 
+def title(name: str) -> str:
+    """Return the title of an approach, or of a row that only stored and printed tables have; else `name`."""
+    return APPROACHES[name].title if name in APPROACHES else PRINTED_ONLY.get(name, name)
+
+
 def parameters(approach: Approach, profile: Profile) -> int:
-    """Count the learned numbers that an approach predicts with, at its own side.
+    """Count the learned numbers that an approach predicts with, at its own image size.
 
     Batch normalisation's running statistics are not counted.
     """
+    import torch
+
     with torch.device("meta"):
         predictor = approach.build(replace(profile, image_size=approach.image_size))
     return sum(p.numel() for p in predictor.parameters())
 
 
 def describe(profile: Profile) -> str:
-    """Return all approaches as text: name, parameters, input side, source, and what the paper reports."""
+    """Return all approaches as text: name, parameters, image size, source, and what the paper reports."""
     lines = [f"{'approach':22}{'parameters':>12}{'side':>6}  source; what the paper reports"]
     for name, approach in APPROACHES.items():
         count = f"{parameters(approach, profile):,}"
-        said = approach.source + (f"; {approach.reported}" if approach.reported else "")
-        lines.append(f"{name:22}{count:>12}{approach.image_size:6}  {said}")
+        origin = approach.source + (f"; {approach.reported}" if approach.reported else "")
+        lines.append(f"{name:22}{count:>12}{approach.image_size:6}  {origin}")
     return "\n".join(lines)

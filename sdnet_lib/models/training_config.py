@@ -1,4 +1,4 @@
-"""How a network is trained and fed: its recipe, and the batches that come of it, changed at random or not."""
+"""How a network is trained and fed: its settings, and batches of images, changed at random or not."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sdnet_lib.config import pick_device
 
 
 def _shift_matrix(x: torch.Tensor, most: float = 0.05) -> torch.Tensor:
-    """Return a random translation for each image, by at most `most` of its side, which is 2 in this frame."""
+    """Return a random translation for each image, by at most `most` of its edge, which is 2 in this frame."""
     matrix = torch.eye(3, device=x.device).repeat(len(x), 1, 1)
     matrix[:, :2, 2] = matrix.new_empty(len(x), 2).uniform_(-2 * most, 2 * most)
     return matrix
@@ -30,7 +30,7 @@ def augmentations() -> list:
     """Return the random changes a training batch undergoes; no flip, because the heart is on the left.
 
     The paper says "a proper set". This is the set its authors' code had in October 2020 without the blur:
-    rotation by up to 10 degrees, translation by up to 5 % of the side, scale 0.8 to 1.2, brightness and
+    rotation by up to 10 degrees, translation by up to 5 % of the edge, scale 0.8 to 1.2, brightness and
     contrast by up to 5 %, each with probability 0.7 (the translation always).
     """
     return setup_aug_tfms(
@@ -44,20 +44,24 @@ def augmentations() -> list:
     )
 
 
+UNCHANGED = (0.0,) * 3, (1.0,) * 3  # a mean and a standard deviation that leave images in [0, 1]
+
+
 @dataclass(frozen=True)
-class Recipe:
+class TrainingConfig:
     """How a network is trained; the defaults are the paper's for its main CNN (Section 5), or our choices.
 
     Attributes
     ----------
     optimiser : callable
         A fastai `opt_func`.
-    rate, weight_decay : float
-        The paper names no rate. At 1e-2, five epochs on 150 images are enough.
+    lr, weight_decay : float
+        The paper names no learning rate. At 1e-2, five epochs on 150 images are enough.
     batch, epochs : int
         Of the network's paper; a small profile trains fewer epochs.
     schedule : str
-        ``plateau`` (a tenth of the rate when the validation loss stalls), ``constant`` or ``one-cycle``.
+        ``plateau`` (a tenth of the learning rate when the validation loss stalls), ``constant`` or
+        ``one-cycle``.
     keep : str
         ``best`` stops when the validation loss stalls and keeps the epoch where it was lowest; ``last``
         trains to the end.
@@ -70,11 +74,11 @@ class Recipe:
         The network's input is (image - mean) / std, channel by channel, with images in [0, 1]; None is
         measured on the training part.
     order : callable, optional
-        From targets, batch and a random generator to the rows of one epoch, for a sampler of one's own.
+        From targets, batch and a random generator to the rows of one epoch, if not all in random order.
     """
 
     optimiser: Callable = partial(SGD, mom=0.9, decouple_wd=False)
-    rate: float = 1e-2
+    lr: float = 1e-2
     batch: int = 16
     epochs: int = 100
     weight_decay: float = 1e-4
@@ -95,21 +99,24 @@ def loader(
 
 
 def training_loader(
-    pixels: np.ndarray, targets: np.ndarray, normal: tuple[Sequence[float], Sequence[float]], recipe: Recipe
+    pixels: np.ndarray,
+    targets: np.ndarray,
+    normal: tuple[Sequence[float], Sequence[float]],
+    config: TrainingConfig,
 ) -> DataLoader:
-    """Serve images in random order, or in that of the recipe, changed at random."""
+    """Serve images in random order, or in that of the configuration, changed at random."""
     order = {}
-    if recipe.order:
-        order["get_idxs"] = lambda: recipe.order(
-            targets, recipe.batch, np.random.default_rng(np.random.randint(2**31))
+    if config.order:
+        order["get_idxs"] = lambda: config.order(
+            targets, config.batch, np.random.default_rng(np.random.randint(2**31))
         ).tolist()
     return DataLoader(
         _items(pixels, targets),
-        bs=recipe.batch,
+        bs=config.batch,
         shuffle=True,
-        drop_last=len(pixels) > recipe.batch,  # a last batch of one image would upset batch normalisation
+        drop_last=len(pixels) > config.batch,  # a last batch of one image would upset batch normalisation
         device=pick_device(),
-        **_steps(pixels, normal, recipe.augment()),
+        **_steps(pixels, normal, config.augment()),
         **order,
     )
 
@@ -123,7 +130,7 @@ def _items(pixels: np.ndarray, targets: np.ndarray) -> list[tuple[TensorImageBW,
 
 
 def _steps(pixels: np.ndarray, normal: tuple, changes: list) -> dict[str, Pipeline]:
-    # One grey channel less a mean of three channels is the grey image three times over: Normalize broadcasts.
+    # One grey channel less a mean of three channels becomes three grey channels: Normalize broadcasts.
     normalize = Normalize(*(torch.tensor(v, device=pick_device())[None, :, None, None] for v in normal))
     scale = IntToFloatTensor(255.0 if pixels.dtype == np.uint8 else 1.0)
     return {"after_batch": Pipeline([scale, *changes, normalize], split_idx=0 if changes else 1)}

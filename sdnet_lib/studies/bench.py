@@ -28,9 +28,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sdnet_lib.config import pick_device
 from sdnet_lib.data.cohort import LABELS
-from sdnet_lib.models.fucitnet import training
+from sdnet_lib.models.fucitnet import loop
 from sdnet_lib.models.fucitnet.losses import PERCEPTUAL, VARIATION, losses
-from sdnet_lib.models.training_config import loader
+from sdnet_lib.models.fucitnet.networks import Networks, start
+from sdnet_lib.models.training_config import UNCHANGED, loader
 
 WEIGHT = 0.1  # the paper's lambda; speed does not depend on it
 BATCH = 8
@@ -153,16 +154,16 @@ def _now() -> float:
     return time.perf_counter()
 
 
-def _setting(way: str, device: torch.device) -> tuple[training.Networks, nn.Module]:
+def _setting(variant: str, device: torch.device) -> tuple[Networks, nn.Module]:
     """Return networks to train and VGG-16's features, all with the same random weights each time."""
     torch.manual_seed(0)
-    networks = training.start("resnet18", "none", way)
+    networks = start("resnet18", "none", variant)
     vgg = torchvision.models.vgg
     features = vgg.make_layers(vgg.cfgs["D"]).requires_grad_(False).eval()
     for layer in features:
         if isinstance(layer, nn.Conv2d):  # else nothing that is left after 13 layers would show in the losses
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-    for network in (*networks, features):
+    for network in (networks, features):
         network.to(device)
     return networks, features
 
@@ -191,7 +192,7 @@ def _difference(device: torch.device, batch: int, image_size: int) -> float:
 
 
 def _plain_losses(
-    networks: training.Networks, features: nn.Module, images: Tensor, targets: Tensor
+    networks: Networks, features: nn.Module, images: Tensor, targets: Tensor
 ) -> tuple[Tensor, list[Tensor]]:
     """Return the classifier's loss and each generator's; every image goes alone through every generator."""
     count = len(networks.generators)
@@ -212,7 +213,7 @@ def _plain_losses(
 
 
 def _plain_step(
-    networks: training.Networks,
+    networks: Networks,
     features: nn.Module,
     optimisers: list[torch.optim.Optimizer],
     images: Tensor,
@@ -261,11 +262,11 @@ class _Clock(Callback):
 
 def _run_ours(batch: int, image_size: int, steps: int) -> tuple[float, int]:
     networks, features = _setting("paper", pick_device())
-    batches = loader(*_data(batch, image_size, steps + 1), training.AS_IT_IS, batch)
+    batches = loader(*_data(batch, image_size, steps + 1), UNCHANGED, batch)
     clock = _Clock()
-    loop = training.learner(DataLoaders(batches, batches), networks, features, WEIGHT, "paper")
-    with loop.no_bar(), loop.no_logging():
-        loop.fit(1, cbs=clock)
+    training = loop.learner(DataLoaders(batches, batches), networks, features, WEIGHT, "paper")
+    with training.no_bar(), training.no_logging():
+        training.fit(1, cbs=clock)
     return float(np.diff(clock.times)[1:].min()), clock.counter.get_total_flops()
 
 

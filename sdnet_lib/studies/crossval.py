@@ -176,8 +176,10 @@ def boxes(cohort: pd.DataFrame) -> list[tuple[int, int, int, int]]:
 
 def do_run(study: Study, run: Run) -> None:
     """Train and test once, and write what came of it; the file with the predictions comes last."""
-    from sdnet_lib.models.fitting import Task, no_random
+    from fastai.torch_core import no_random
+
     from sdnet_lib.models.registry import find
+    from sdnet_lib.models.task import Task
 
     start, approach = time.monotonic(), find(run.approach)
     profile = dataclasses.replace(study.profile, image_size=image_size_of(approach, study.profile))

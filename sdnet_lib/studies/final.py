@@ -25,8 +25,8 @@ from sdnet_lib.data.splits import splits
 from sdnet_lib.evaluation import curves, metrics, statistics, tables
 from sdnet_lib.explain import input_checks
 from sdnet_lib.files import InputError
-from sdnet_lib.models.fitting import Task
 from sdnet_lib.models.registry import Approach, find
+from sdnet_lib.models.task import Task
 from sdnet_lib.studies import crossval, model_file, study
 
 TENTHS = 10  # one of them decides when to stop, the others are learned from

@@ -20,10 +20,10 @@ from tqdm import tqdm
 from sdnet_lib import plots
 from sdnet_lib.data import images
 from sdnet_lib.data.cohort import LABELS
-from sdnet_lib.explain import input_checks, saliency
+from sdnet_lib.explain import input_checks, saliency, uncertainty
 from sdnet_lib.files import InputError, write_text
 from sdnet_lib.lungs import crop, segmentation
-from sdnet_lib.models import uncertainty
+from sdnet_lib.models import dropout
 from sdnet_lib.models.predictors import BATCH, Predictor
 from sdnet_lib.studies.model_file import NO_DEVICE, Model
 
@@ -239,9 +239,9 @@ def ask(predictors: Sequence[Predictor], pixels: np.ndarray) -> Answer:
 def _ask(predictors: Sequence[Predictor], pixels: np.ndarray) -> Answer:
     """Ask about one batch."""
     told, maps, dropped = zip(*(_explained(predictor, pixels) for predictor in predictors), strict=True)
-    several = uncertainty.summarise(np.stack(told))
+    several = dropout.summarise(np.stack(told))
     alone = len(predictors) == 1 and dropped[0] is not None
-    entropy = (uncertainty.summarise(dropped[0]) if alone else several).entropy / np.log(2)
+    entropy = (dropout.summarise(dropped[0]) if alone else several).entropy / np.log(2)
     heat = np.mean(maps, 0)
     most = heat.max((2, 3), keepdims=True)
     heat = np.divide(heat, most, where=most > 0, out=np.zeros_like(heat))

@@ -21,9 +21,9 @@ from sdnet_lib.config import cache_dir, get_profile
 from sdnet_lib.explain import faithfulness
 from sdnet_lib.files import code_hash, write_json, write_text
 from sdnet_lib.lungs.crop import Box
-from sdnet_lib.models import fitting
 from sdnet_lib.models.predictors import Predictor, Single
 from sdnet_lib.models.registry import find
+from sdnet_lib.models.task import Task
 from sdnet_lib.studies import crossval, model_file
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -100,7 +100,7 @@ def trained(name: str, approach: str, data: Path | None) -> Tested:
     part, chosen = crossval.parts(asked)[0, 0], find(approach)
     seen = np.concatenate([part.train, part.valid])
     pixels = crossval.pixels_of(asked.cohort, chosen, IMAGE_SIZE)
-    task = fitting.Task(
+    task = Task(
         cohort=asked.cohort.iloc[seen].reset_index(drop=True),
         pixels=pixels[seen],
         train=np.arange(len(part.train)),

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from sdnet_lib import plots
-from sdnet_lib.explain import faithfulness, input_checks, saliency
+from sdnet_lib.explain import faithfulness, input_checks, saliency, uncertainty
 from sdnet_lib.files import InputError
-from sdnet_lib.models import predictors, uncertainty
+from sdnet_lib.models import predictors
 from sdnet_lib.models.classifier import network
 from sdnet_lib.phantom import radiograph
 from sdnet_lib.publish import model_card

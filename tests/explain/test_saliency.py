@@ -9,6 +9,7 @@ from sdnet_lib.explain import relevance, saliency
 from sdnet_lib.files import InputError
 from sdnet_lib.models import fusion, predictors
 from sdnet_lib.models.classifier import network
+from sdnet_lib.models.sdnet import Sdnet
 
 SIDE = 32
 LITE0 = "tf_efficientnet_lite0"
@@ -60,10 +61,10 @@ def single() -> predictors.Single:
 
 
 @pytest.fixture(scope="module")
-def sdnet() -> predictors.Sdnet:
+def sdnet() -> Sdnet:
     torch.manual_seed(0)
     generators = [nn.Conv2d(3, 3, 3, padding=1) for _ in range(2)]
-    return predictors.Sdnet(*generators, *network(LITE0, "none", 4, SIDE))
+    return Sdnet(*generators, *network(LITE0, "none", 4, SIDE))
 
 
 @pytest.mark.parametrize("method", saliency.METHODS)

@@ -6,13 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from sdnet_lib.config import Profile
+from sdnet_lib.config import LITE0, Profile
 from sdnet_lib.data import images
 from sdnet_lib.files import InputError
 from sdnet_lib.models import classifier
-from sdnet_lib.models.backbones import LITE0
 
-TINY = Profile("tiny", 32, 48, 48, 8, 2, 2, 1, 2, "resnet18")
+TINY = Profile("tiny", 32, 48, 48, 8, 2, 2, 1, 2, "resnet10t")
 LONGER = Profile("longer", 32, 48, 48, 4, 8, 8, 1, 2, LITE0)
 
 
@@ -84,7 +83,7 @@ def test_the_best_epoch_s_weights_are_kept(trained):
 
 
 def test_training_stops_when_validation_no_longer_improves(cohort):
-    impatient = Profile("impatient", 32, 48, 48, 8, 6, 1, 1, 2, "resnet18")
+    impatient = Profile("impatient", 32, 48, 48, 8, 6, 1, 1, 2, "resnet10t")
     learner = classifier.learner(cohort, range(16), range(16, 20), profile=impatient, weights="none")
     history = classifier.fit(learner, impatient, lr=0.0)
     assert len(history) < 6
@@ -98,7 +97,7 @@ def test_a_loss_that_is_not_a_number_is_reported(cohort):
 
 def test_same_seed_same_predictions_and_the_caller_s_generators_are_untouched(cohort):
     def run(seed: int) -> np.ndarray:
-        one = Profile("one", 32, 48, 48, 8, 1, 1, 1, 2, "resnet18")
+        one = Profile("one", 32, 48, 48, 8, 1, 1, 1, 2, "resnet10t")
         learner = classifier.learner(cohort, range(16), range(16, 20), profile=one, weights="none", seed=seed)
         classifier.fit(learner, one)
         return classifier.predict(learner, cohort[20:])
@@ -142,8 +141,8 @@ def test_what_cannot_be_trained_is_refused(cohort):
         classifier.learner(cohort, range(16), [], profile=TINY)
     with pytest.raises(InputError, match="label 'P' is not one of the classes N, Q"):
         classifier.learner(cohort, range(16), range(16, 20), profile=TINY, classes=("N", "Q"))
-    with pytest.raises(InputError, match="vit_b_32.*48 x 48"):
-        network(cohort, backbone="vit_b_32")
+    with pytest.raises(InputError, match="vit_tiny_patch16_224.*48 x 48"):
+        network(cohort, backbone="vit_tiny_patch16_224")
 
 
 def test_frozen_features_do_not_depend_on_the_batch():

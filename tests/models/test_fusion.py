@@ -63,7 +63,7 @@ def test_ties_go_to_the_positive():
         assert np.allclose(fusion.fuse(theta, psi), 0.5)
 
 
-def test_probabilities_are_the_shares_of_the_largest_values():
+def test_probabilities_are_the_largest_values_divided_by_their_sum():
     theta, psi = np.array([[0.5, 0.2, 0.2, 0.1]]), np.array([[0.1, 0.1, 0.2, 0.6]])
     assert np.allclose(fusion.fuse(theta, psi), [[0.6 / 1.1, 0.5 / 1.1]])
 
@@ -101,7 +101,7 @@ def test_both_twins_pass_through_the_same_network_in_order():
     assert fusion.TwinNetwork(single)(pair).tolist() == [[[0, 1, 2], [3, 4, 5]], [[6, 7, 8], [9, 10, 11]]]
 
 
-TINY = Profile("tiny", 32, 32, 32, 8, 12, 12, 1, 2, "resnet18")
+TINY = Profile("tiny", 32, 32, 32, 8, 8, 8, 1, 2, "resnet10t")
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ The tests spoil the images of the tested patients and look whether anything that
 """
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -105,7 +106,13 @@ def test_an_approach_is_never_handed_a_tested_image(make_cohort, tmp_path, monke
     table, handed = make_cohort(tmp_path / "images"), []
     asked = study.Study(tmp_path / "runs", table, TINY)
     real = find("resnet50")
-    spy = real._replace(fit=lambda task: handed.append(task) or real.fit(task))
+    spy = SimpleNamespace(
+        name=real.name,
+        crops=real.crops,
+        image_size=real.image_size,
+        read=real.read,
+        fit=lambda task: handed.append(task) or real.fit(task),
+    )
     monkeypatch.setattr("sdnet_lib.models.registry.find", lambda name: spy)
     crossval.do_run(asked, study.Run("resnet50", 0, 1))
     tested = table.iloc[crossval.parts(asked)[0, 1].test]

@@ -1,1 +1,1 @@
-"""The systems that the paper compares with: one module each, from its network to its recipe."""
+"""The systems that the paper compares with: each from its network to its training."""

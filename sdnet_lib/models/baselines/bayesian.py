@@ -15,19 +15,21 @@ from fastai.optimizer import Adam
 from fastai.torch_core import no_random
 from torch import nn
 
+from sdnet_lib.config import Profile
 from sdnet_lib.files import InputError
-from sdnet_lib.models import predictors, uncertainty
-from sdnet_lib.models.backbones import at_hand, trunk
-from sdnet_lib.models.training_config import Recipe
+from sdnet_lib.models import dropout, predictors
+from sdnet_lib.models.backbones import at_hand, load_backbone
+from sdnet_lib.models.baselines.common import train
+from sdnet_lib.models.task import Task
+from sdnet_lib.models.training_config import TrainingConfig
 
 BACKBONE = "resnetv2_50"  # timm's ResNet-50 with batch normalisation and ReLU in front of the convolutions
-IMAGE_SIZE = 512
 DROPOUT = 0.5
 PASSES = 50
 
 
 class BayesianResNet(nn.Module):
-    """A trunk and a head with dropout, float (n, 3, image_size, image_size) to (n, classes).
+    """A backbone and a head with dropout, float (n, 3, image_size, image_size) to (n, classes).
 
     Attributes
     ----------
@@ -40,10 +42,10 @@ class BayesianResNet(nn.Module):
     def __init__(self, classes: int, weights: str) -> None:
         super().__init__()
         self.weights = weights
-        self.body = trunk(BACKBONE, weights).body
+        self.body = load_backbone(BACKBONE, weights).body
         self.head = nn.Sequential(
             nn.Dropout(DROPOUT),
-            nn.Linear(self.body.num_features, 512),
+            nn.Linear(self.body.head_hidden_size, 512),
             nn.ReLU(),
             nn.Dropout(DROPOUT),
             nn.Linear(512, classes),
@@ -54,17 +56,18 @@ class BayesianResNet(nn.Module):
         return self.head(self.body(x))
 
 
-def network(classes: int = 2, image_size: int = IMAGE_SIZE, weights: str | None = None) -> BayesianResNet:
+def network(image_size: int, classes: int = 2, weights: str | None = None) -> BayesianResNet:
     """Return a Bayesian ResNet50V2.
 
     Parameters
     ----------
-    classes : int
-        Four in the article: normal, bacterial, viral, COVID-19.
     image_size : int
         Side of the images in pixels, at least 32; no layer depends on it.
+    classes : int
+        Four in the article: normal, bacterial, viral, COVID-19.
     weights : str, optional
-        Of the trunk, see `backbones.trunk`; if not given, ImageNet's where they can be had, else random.
+        Of the backbone, see `backbones.load_backbone`; if not given, ImageNet's where they can be had, else
+        random.
 
     Raises
     ------
@@ -79,7 +82,7 @@ def network(classes: int = 2, image_size: int = IMAGE_SIZE, weights: str | None 
 
 
 class Predictor(predictors.Single):
-    """The reader of this network: each prediction is the mean of many passes with dropout left on.
+    """Each prediction is the mean of many passes with dropout left on.
 
     Parameters
     ----------
@@ -94,21 +97,21 @@ class Predictor(predictors.Single):
         self.seed = seed
 
     def predict(self, pixels: np.ndarray) -> predictors.Columns:
-        """Return `prob_N`, `prob_P` and `entropy`, each (n,), for images, uint8 (n, image_size, image_size)."""
+        """Return `prob_N`, `prob_P` and `entropy`, each (n,), for uint8 images (n, height, width)."""
         found = predict(self, pixels, seed=self.seed)
         return predictors.two_columns(found.probabilities) | {"entropy": found.entropy}
 
 
 def predict(
     predictor: predictors.Single, pixels: np.ndarray, *, passes: int = PASSES, seed: int = 0
-) -> uncertainty.Prediction:
+) -> dropout.Prediction:
     """Predict with dropout left on, many times.
 
     A pass draws one network and shows it all images, so an image's prediction does not depend on the others.
 
     Parameters
     ----------
-    predictor : readers.Single
+    predictor : predictors.Single
         Of this module's network.
     pixels : uint8 array, (n, image_size, image_size)
         Images.
@@ -133,21 +136,21 @@ def predict(
     with torch.inference_mode(), no_random(seed):
         seen = torch.cat(features)
         samples = torch.stack([_drawn(head, seen).softmax(1) for _ in range(passes)])
-    return uncertainty.summarise(samples.double().cpu().numpy())
+    return dropout.summarise(samples.double().cpu().numpy())
 
 
 def _drawn(head: nn.Sequential, x: torch.Tensor) -> torch.Tensor:
     """Run the head, (n, features) to (n, classes), with the same units dropped for every row."""
     for layer in head:
-        x = uncertainty.drop_units(x, layer.p) if isinstance(layer, nn.Dropout) else layer(x)
+        x = dropout.drop_units(x, layer.p) if isinstance(layer, nn.Dropout) else layer(x)
     return x
 
 
-# Adam, images of 512 pixels and a start from ImageNet are the article's as far as we know; rate, batch,
-# epochs, dropout and passes are our choices, and the random changes are the paper's for its main CNN.
-RECIPE = Recipe(
+# Adam, images of 512 pixels and a start from ImageNet are the article's as far as we know; learning rate,
+# batch, epochs, dropout and passes are our choices, and the random changes are the paper's for its main CNN.
+CONFIG = TrainingConfig(
     optimiser=partial(Adam, mom=0.9, sqr_mom=0.999, eps=1e-7),
-    rate=1e-4,
+    lr=1e-4,
     batch=16,
     epochs=50,
     weight_decay=0.0,
@@ -156,3 +159,14 @@ RECIPE = Recipe(
     mean=(0.5, 0.5, 0.5),
     std=(0.5, 0.5, 0.5),
 )
+
+
+def fit(task: Task) -> tuple[Predictor, dict]:
+    """Train the Bayesian ResNet50V2."""
+    learner, notes = train(network, CONFIG, task)
+    return Predictor.of(learner, seed=task.seed), notes
+
+
+def build(profile: Profile) -> Predictor:
+    """Return an untrained one."""
+    return Predictor(network(profile.image_size))

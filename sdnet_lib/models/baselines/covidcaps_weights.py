@@ -1,13 +1,7 @@
-"""Convert the published weights of COVID-CAPS, Keras files in HDF5, to safetensors, and load either.
-
-``python -m sdnet_lib.models.baselines.covidcaps_weights FILE.h5 -o FILE.safetensors``
-"""
+"""Convert the published weights of COVID-CAPS, Keras files in HDF5, to safetensors, and load either."""
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
@@ -15,8 +9,8 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from sdnet_lib.files import InputError
-from sdnet_lib.models.baselines.covidcaps import CovidCaps, network
+from sdnet_lib.files import InputError, whole
+from sdnet_lib.models.baselines.covidcaps_network import CovidCaps
 
 PUBLISHED = "weights-improvement-binary-86.h5"  # trained on COVIDx alone, the start that is recommended
 
@@ -32,7 +26,33 @@ _LAST = ("capsule_3", "capsule_2")  # fine-tuning replaced capsule_2 by capsule_
 _LAST_SIZE = 16  # dimensions of a capsule of a class
 
 
-def convert(file: str | Path) -> dict[str, torch.Tensor]:
+def convert(file: str | Path, out: str | Path) -> dict[str, torch.Tensor]:
+    """Write the weights of a Keras file as safetensors, whole or not at all.
+
+    Parameters
+    ----------
+    file : str or Path
+        See `read_keras`.
+    out : str or Path
+        File to write; its folder is made if need be.
+
+    Returns
+    -------
+    dict of float32 tensors
+        What is in it.
+
+    Raises
+    ------
+    InputError
+        As `read_keras`.
+    """
+    state = read_keras(file)
+    with whole(out) as part:
+        save_file(state, part)
+    return state
+
+
+def read_keras(file: str | Path) -> dict[str, torch.Tensor]:
     """Read a Keras file of COVID-CAPS.
 
     Parameters
@@ -44,7 +64,7 @@ def convert(file: str | Path) -> dict[str, torch.Tensor]:
     Returns
     -------
     dict of float32 tensors
-        The state of a `covidcaps.CovidCaps`.
+        The state of a `covidcaps_network.CovidCaps`.
 
     Raises
     ------
@@ -103,7 +123,7 @@ def load(file: str | Path, classes: int = 2) -> CovidCaps:
     Parameters
     ----------
     file : str or Path
-        Published weights, see `convert`, or what the command made of them, ``.safetensors``.
+        Published weights, see `read_keras`, or what `convert` made of them, ``.safetensors``.
     classes : int
         If the file has another number of them, as the pre-trained network has five, the last capsules start
         at random, as when the authors fine-tune it.
@@ -116,10 +136,10 @@ def load(file: str | Path, classes: int = 2) -> CovidCaps:
     Raises
     ------
     InputError
-        As `convert`.
+        As `read_keras`.
     """
-    file, result = Path(file), network(classes)
-    state = _read(file) if file.suffix == ".safetensors" else convert(file)
+    file, result = Path(file), CovidCaps(classes)
+    state = _read(file) if file.suffix == ".safetensors" else read_keras(file)
     if state["last.kernel"].shape[1] != classes:
         state["last.kernel"] = result.last.kernel.detach()
     result.load_state_dict(state)
@@ -131,28 +151,6 @@ def _read(file: Path) -> dict[str, torch.Tensor]:
     try:
         state = load_file(file)
         CovidCaps(state["last.kernel"].shape[1]).load_state_dict(state)
-    except Exception as error:  # no such file, not a safetensors file, other tensors: each says so in its way
+    except Exception as error:  # no such file, not a safetensors file, or other tensors
         raise InputError(f"{file}: not converted weights of COVID-CAPS") from error
     return state
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Convert a file; what is wrong with it is said in one line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m sdnet_lib.models.baselines.covidcaps_weights",
-        description="Convert weights of COVID-CAPS.",
-    )
-    parser.add_argument("file", type=Path, help="published weights, .h5")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="file to write, .safetensors")
-    options = parser.parse_args(arguments)
-    try:
-        state = convert(options.file)
-    except InputError as error:
-        sys.exit(f"covidcaps_weights: {error}")
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    save_file(state, options.output)
-    print(f"{options.output}: COVID-CAPS with {state['last.kernel'].shape[1]} classes")
-
-
-if __name__ == "__main__":
-    main()

@@ -11,10 +11,13 @@ from fastai.optimizer import Adam
 from fastai.vision.augment import aug_transforms
 from torch import nn
 
+from sdnet_lib.config import Profile
 from sdnet_lib.files import InputError
-from sdnet_lib.models.training_config import Recipe
+from sdnet_lib.models.baselines.common import train
+from sdnet_lib.models.predictors import Single
+from sdnet_lib.models.task import Task
+from sdnet_lib.models.training_config import TrainingConfig
 
-IMAGE_SIZE = 256
 # Output channels and kernel of each unit; 0 is a max-pooling.
 LAYERS = (
     *((8, 3), 0, (16, 3), 0),
@@ -25,20 +28,20 @@ LAYERS = (
 )
 
 
-def network(classes: int = 2, image_size: int = IMAGE_SIZE) -> nn.Sequential:
+def network(image_size: int, classes: int = 2) -> nn.Sequential:
     """Return an untrained DarkCovidNet, float (n, 3, image_size, image_size) to (n, classes).
 
     Every convolution is padded by one pixel, so a 1x1 convolution enlarges its map by two: a quirk of the
     notebooks that is kept. The last unit has no leaky ReLU but a plain one, and before its batch
     normalisation, not after: an older fastai put them in that order. The linear layer at the end takes every
-    pixel of every class's map, so its size depends on the side.
+    pixel of every class's map, so its size depends on the image's.
 
     Parameters
     ----------
-    classes : int
-        Two or three in the notebooks.
     image_size : int
         Side of the images in pixels, at least 8.
+    classes : int
+        Two or three in the notebooks.
 
     Raises
     ------
@@ -72,12 +75,12 @@ def _unit(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
     )
 
 
-# Rate, epochs and batch are the notebooks'; decay, schedule and random changes (a horizontal flip among them)
-# the defaults of fastai 1, which today's are close to. The notebooks keep the last epoch, and measure mean
-# and deviation on one batch; here on the whole training part.
-RECIPE = Recipe(
+# Learning rate, epochs and batch are the notebooks'; decay, schedule and random changes (a horizontal flip
+# among them) the defaults of fastai 1, which today's are close to. The notebooks keep the last epoch, and
+# measure mean and deviation on one batch; here on the whole training part.
+CONFIG = TrainingConfig(
     optimiser=partial(Adam, sqr_mom=0.99, decouple_wd=True),
-    rate=3e-3,
+    lr=3e-3,
     batch=32,
     epochs=100,
     weight_decay=0.01,
@@ -87,3 +90,14 @@ RECIPE = Recipe(
     mean=None,
     std=None,
 )
+
+
+def fit(task: Task) -> tuple[Single, dict]:
+    """Train it by the notebooks' configuration."""
+    learner, notes = train(network, CONFIG, task)
+    return Single.of(learner), notes
+
+
+def build(profile: Profile) -> Single:
+    """Return an untrained one."""
+    return Single(network(profile.image_size))

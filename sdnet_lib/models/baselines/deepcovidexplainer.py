@@ -10,30 +10,32 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
 import torch
 from fastai.optimizer import OptimWrapper
 from torch import nn
 
+from sdnet_lib.config import Profile
 from sdnet_lib.files import InputError
-from sdnet_lib.models.training_config import Recipe
+from sdnet_lib.models.baselines.common import train
+from sdnet_lib.models.predictors import Mean, Single
+from sdnet_lib.models.task import Task
+from sdnet_lib.models.training_config import TrainingConfig
 
-IMAGE_SIZE = 224
 GROUPS = ((2, 2), (4, 2), (8, 4), (16, 4), (16, 4))  # VGG: channels and number of convolutions
 BLOCKS = (6, 12, 36, 24)  # DenseNet: layers in each block
 GROWTH = 12  # channels that a layer adds
 STEM = 8  # channels
 
 
-def vgg19(classes: int = 2, image_size: int = IMAGE_SIZE) -> nn.Sequential:
+def vgg19(image_size: int, classes: int = 2) -> nn.Sequential:
     """Return an untrained "VGG-19", float (n, 3, image_size, image_size) to (n, classes).
 
     Parameters
     ----------
-    classes : int
-        Four in the code: normal, bacterial, viral, COVID-19.
     image_size : int
         Side of the images in pixels, at least 32; the first dense layer depends on it.
+    classes : int
+        Four in the code: normal, bacterial, viral, COVID-19.
 
     Raises
     ------
@@ -72,18 +74,18 @@ class _FirstChannel(nn.Module):
         return x[:, :1]
 
 
-def densenet161(classes: int = 2, image_size: int = IMAGE_SIZE) -> nn.Sequential:
+def densenet161(image_size: int, classes: int = 2) -> nn.Sequential:
     """Return an untrained "DenseNet-161", float (n, 3, image_size, image_size) to (n, classes).
 
     It takes grey images, so it looks at the first of three equal channels. The code feeds it images of
-    352 x 320 pixels; any side of 32 or more will do.
+    352 x 320 pixels; any size from 32 x 32 will do.
 
     Parameters
     ----------
-    classes : int
-        Four in the code.
     image_size : int
         Side of the images in pixels; no layer depends on it.
+    classes : int
+        Four in the code.
 
     Raises
     ------
@@ -95,7 +97,7 @@ def densenet161(classes: int = 2, image_size: int = IMAGE_SIZE) -> nn.Sequential
     steps += [_normalise(STEM), nn.MaxPool2d(3, stride=2, padding=1)]
     channels = STEM
     for number, layers in enumerate(BLOCKS):
-        if number:  # between blocks half of the channels, and of the side
+        if number:  # between blocks half of the channels, and of width and height
             half = _he(nn.Conv2d(channels, channels // 2, 1, bias=False))
             steps += [_normalise(channels), half, nn.AvgPool2d(2)]
             channels //= 2
@@ -123,11 +125,11 @@ def _normalise(channels: int) -> nn.Sequential:
     return nn.Sequential(nn.BatchNorm2d(channels, eps=1.1e-5), nn.ReLU())
 
 
-# The notebooks' recipe. Their "decay 1e-6" is Keras's, which makes the rate 0.2 % smaller over the whole
-# training and nothing else, so it is left out. They create early stopping but do not pass it on.
-RECIPE = Recipe(
+# The notebooks' training. Their "decay 1e-6" is Keras's, which makes the learning rate 0.2 % smaller over the
+# whole training and nothing else, so it is left out. They create early stopping but do not pass it on.
+CONFIG = TrainingConfig(
     optimiser=partial(OptimWrapper, opt=partial(torch.optim.SGD, momentum=0.95, nesterov=True)),
-    rate=0.01,
+    lr=0.01,
     batch=32,
     epochs=50,
     weight_decay=0.0,
@@ -140,39 +142,18 @@ RECIPE = Recipe(
 # Each is trained by itself. Keras adds 1e-6 times the squared weights of most of the DenseNet's convolutions
 # to the loss; the decay that has twice that gradient is applied to all of its weights here.
 MEMBERS = {
-    "VGG-19": (vgg19, RECIPE),
-    "DenseNet-161": (densenet161, replace(RECIPE, weight_decay=2e-6)),
+    "VGG-19": (vgg19, CONFIG),
+    "DenseNet-161": (densenet161, replace(CONFIG, weight_decay=2e-6)),
 }
 
 
-def average(probabilities: np.ndarray) -> np.ndarray:
-    """Return the mean of the members' softmax outputs.
-
-    Parameters
-    ----------
-    probabilities : float array, (members, n, classes)
-
-    Returns
-    -------
-    float array, (n, classes)
-        Each row sums to one.
-    """
-    return probabilities.mean(0)
+def fit(task: Task) -> tuple[Single, dict]:
+    """Train both networks and average their softmax outputs."""
+    trained = {name: train(network, config, task) for name, (network, config) in MEMBERS.items()}
+    members = [Single.of(learner) for learner, _ in trained.values()]
+    return Single(Mean(members)), {name: notes for name, (_, notes) in trained.items()}
 
 
-def maximum(probabilities: np.ndarray) -> np.ndarray:
-    """Return each class's largest softmax output, so that the surest member decides.
-
-    Parameters and result are those of `average`; the maxima are divided by their sum.
-    """
-    largest = probabilities.max(0)
-    return largest / largest.sum(1, keepdims=True)
-
-
-def majority(probabilities: np.ndarray) -> np.ndarray:
-    """Return the share of members that vote for a class; `argmax` gives a tie to the first class.
-
-    Two members that disagree are always a tie. Parameters and result are those of `average`.
-    """
-    votes = probabilities.argmax(2)
-    return (votes[..., None] == np.arange(probabilities.shape[2])).mean(0)
+def build(profile: Profile) -> Single:
+    """Return an untrained ensemble."""
+    return Single(Mean([Single(network(profile.image_size)) for network, _ in MEMBERS.values()]))

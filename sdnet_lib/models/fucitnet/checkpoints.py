@@ -1,31 +1,30 @@
-"""What makes a training of FuCiTNet stop in time, repeatable, and able to go on after an interruption."""
+"""What makes a training of FuCiTNet stop in time, repeatable, and able to go on after an interruption.
+
+At the paper's sizes one training takes hours on a GPU, and after the search for lambda the best one goes on.
+"""
 
 from __future__ import annotations
 
-import os
+import copy
 import pickle
 import random
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from fastai.callback.core import Callback, CancelFitException
 from fastai.learner import Recorder
-from torch import Tensor
+from torch import nn
 
 from sdnet_lib.config import pick_device, set_seed
 from sdnet_lib.data.cohort import LABELS
-from sdnet_lib.files import InputError
-
-if TYPE_CHECKING:
-    from sdnet_lib.models.fucitnet.training import Networks
+from sdnet_lib.files import InputError, whole
 
 TERMS = [f"{term}_{label}" for term in ("mse", "perceptual", "cross_entropy", "loss") for label in LABELS]
 COLUMNS = ["epoch", *TERMS, "classifier_loss", "valid_loss", "valid_accuracy", "valid_mse"]
 
 
-class Keeper(Callback):
+class Checkpoint(Callback):
     """Seed each epoch, keep the best one's weights, stop in time, and write what a later run goes on from.
 
     Every epoch draws from a seed of its own, so a run that goes on needs the state of no random numbers.
@@ -33,8 +32,8 @@ class Keeper(Callback):
 
     Parameters
     ----------
-    networks : fucitnet_train.Networks
-        What is trained.
+    networks : nn.Module
+        All that is trained.
     patience : int
         Epochs without a lower validation loss before training stops.
     seed : int
@@ -57,7 +56,7 @@ class Keeper(Callback):
 
     order = Recorder.order + 1
 
-    def __init__(self, networks: Networks, patience: int, seed: int, file: Path | None, key: str) -> None:
+    def __init__(self, networks: nn.Module, patience: int, seed: int, file: Path | None, key: str) -> None:
         self.networks, self.patience, self.seed, self.file, self.key = networks, patience, seed, file, key
         self.state = _read(file, key) if file and file.exists() else {}
         self.history: list[dict[str, float]] = self.state.get("history", [])
@@ -70,21 +69,16 @@ class Keeper(Callback):
 
     def before_fit(self) -> None:
         """Go on where the file ends."""
-        if not self.state:
-            return
-        _set_weights(self.networks, self.state["weights"])
-        for optimiser, state in zip(self._optimisers(), self.state["optimisers"], strict=True):
-            optimiser.load_state_dict(state)
-        self.learn.twins.scaler.load_state_dict(self.state["scaler"])
+        if self.state:
+            self.networks.load_state_dict(self.state["weights"])
+            for part, state in zip(self._trainers(), self.state["trainers"], strict=True):
+                part.load_state_dict(state)
 
     def before_epoch(self) -> None:
-        """Seed the epoch; in the authors' way, divide the classifier's rate by ten every five epochs."""
-        number = len(self.history) + 1
-        seed = int(np.random.SeedSequence((self.seed, number)).generate_state(1)[0])
+        """Seed the epoch."""
+        seed = int(np.random.SeedSequence((self.seed, len(self.history) + 1)).generate_state(1)[0])
         set_seed(seed)
         self.dls.train.rng = random.Random(seed)  # draws the order of the images
-        if self.learn.twins.way == "code":
-            self.opt.set_hypers(lr=self.learn.lr * 0.1 ** (number // 5))
 
     def after_epoch(self) -> None:
         """Look at the validation loss, and stop where it has ceased to fall."""
@@ -93,38 +87,32 @@ class Keeper(Callback):
         lowest = min((row["valid_loss"] for row in self.history), default=np.inf)
         self.history.append(dict(zip(COLUMNS, values, strict=True)))
         if valid_loss < lowest:
-            self.best, self.best_weights = len(self.history), _weights(self.networks)
+            self.best, self.best_weights = len(self.history), copy.deepcopy(self.networks.state_dict())
         elif not self.best:
             raise InputError(f"lambda {twins.weight:g}: the validation loss is not a number")
         if self.file:
-            self._write()
+            self._write(self.file)
         if self.finished:
             raise CancelFitException
 
     def restore_best(self) -> None:
         """Give the networks the weights of the best epoch."""
-        _set_weights(self.networks, self.best_weights)
+        self.networks.load_state_dict(self.best_weights)
 
-    def _optimisers(self) -> list[torch.optim.Optimizer]:
-        return [*self.learn.twins.optimisers, self.opt.opt]
+    def _trainers(self) -> list:
+        return [*self.learn.twins.optimisers, self.opt.opt, self.learn.twins.scaler]
 
-    def _write(self) -> None:
+    def _write(self, file: Path) -> None:
         state = {
             "key": self.key,
             "history": self.history,
             "best": self.best,
             "best_weights": self.best_weights,
-            "weights": _weights(self.networks),
-            "optimisers": [optimiser.state_dict() for optimiser in self._optimisers()],
-            "scaler": self.learn.twins.scaler.state_dict(),
+            "weights": self.networks.state_dict(),
+            "trainers": [part.state_dict() for part in self._trainers()],
         }
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        part = self.file.with_name(f".{self.file.name}.{os.getpid()}.part")
-        try:
+        with whole(file) as part:
             torch.save(state, part)
-            os.replace(part, self.file)
-        finally:
-            part.unlink(missing_ok=True)
 
 
 def _read(file: Path, key: str) -> dict:
@@ -136,12 +124,3 @@ def _read(file: Path, key: str) -> dict:
     if found != key:
         raise InputError(f"{file}: the checkpoint of other data or settings; delete it to start anew")
     return state
-
-
-def _weights(networks: Networks) -> list[dict[str, Tensor]]:
-    return [{name: t.detach().clone() for name, t in network.state_dict().items()} for network in networks]
-
-
-def _set_weights(networks: Networks, weights: list[dict[str, Tensor]]) -> None:
-    for network, state in zip(networks, weights, strict=True):
-        network.load_state_dict(state)

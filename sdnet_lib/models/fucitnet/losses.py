@@ -1,4 +1,4 @@
-"""Equation 1 of the paper, for all generators at once.
+"""Equation 1 of the paper, for all generators at once, and the features that its perceptual term compares.
 
 Wherever an axis is called k here, it counts generators and the classes they pull towards, in the order of
 `sdnet_lib.data.cohort.LABELS`: first N, then P.
@@ -11,6 +11,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from sdnet_lib.config import LITE0
+from sdnet_lib.files import InputError
+from sdnet_lib.models.backbones import Normalise, load_backbone
 
 PERCEPTUAL = 0.006  # equation 1
 VARIATION = 2e-8  # in the authors' code only
@@ -25,6 +29,36 @@ class Losses(NamedTuple):
     total: Tensor
 
 
+def perceptual_network(normalise: bool = True) -> tuple[nn.Module, str]:
+    """Return the frozen features that the perceptual loss compares, and their name.
+
+    VGG-16 through its fifth pooling (31 layers), trained on ImageNet. Where its weights cannot be had, what
+    EfficientNet-Lite0 computes down to stride 16: it needs no download, and of the stages that still have
+    4 x 4 positions on an image of 64 x 64 it is the deepest. Its features are divided by the spread that
+    batch normalisation gave them on ImageNet: without, they would be some 36 times as heavy in equation 1.
+
+    Parameters
+    ----------
+    normalise : bool
+        Whether ImageNet's mean and spread are applied to the input, in [0, 1], first. The authors' code
+        does not.
+    """
+    try:
+        body, mean, std = load_backbone("vgg16")
+        features, name = body.features, "vgg16 imagenet"
+    except InputError:
+        body, mean, std = load_backbone(LITE0)
+        features, name = _lite0_features(body), f"{LITE0} imagenet (VGG-16 could not be had)"
+    first = Normalise(mean, std) if normalise else nn.Identity()
+    return nn.Sequential(first, features).requires_grad_(False).eval(), name
+
+
+def _lite0_features(body: nn.Module) -> nn.Sequential:
+    stages = body.blocks[:5]
+    variances = [block.bn3.weight.detach().square().mean() for block in stages[-1]]  # each adds to the last
+    return nn.Sequential(body.conv_stem, body.bn1, *stages, Normalise([0.0], [float(sum(variances).sqrt())]))
+
+
 def losses(
     twins: Tensor,
     images: Tensor,
@@ -32,7 +66,7 @@ def losses(
     classifier: nn.Module,
     perceptual: nn.Module,
     weight: float,
-    way: str = "paper",
+    variant: str = "paper",
 ) -> Losses:
     """Return L_MSE + 0.006 L_perceptual + lambda L_CE(y == k) of each generator.
 
@@ -51,10 +85,10 @@ def losses(
     classifier : nn.Module
         Takes images in [0, 1]. In eval mode nothing in it depends on the rest of the batch.
     perceptual : nn.Module
-        From `generators.perceptual_network`. Its features of the images are computed once, without a graph.
+        From `perceptual_network`. Its features of the images are computed once, without a graph.
     weight : float
         The paper's lambda.
-    way : str
+    variant : str
         ``code`` adds total variation, and divides lambda by the number of generators (see `cross_entropies`).
     """
     features = perceptual(twins.flatten(0, 1)).unflatten(0, twins.shape[:2])
@@ -64,15 +98,15 @@ def losses(
     terms = (
         _mean_square(twins.float() - images.float()),  # float16 on a GPU: too coarse for a mean of squares
         _mean_square(features.float() - wanted.float()),
-        cross_entropies(logits, targets, way),
+        cross_entropies(logits, targets, variant),
     )
     total = terms[0] + PERCEPTUAL * terms[1] + weight * terms[2]
-    if way == "code":
+    if variant == "code":
         total = total + VARIATION * total_variation(twins)
     return Losses(*terms, total)
 
 
-def cross_entropies(logits: Tensor, targets: Tensor, way: str = "paper") -> Tensor:
+def cross_entropies(logits: Tensor, targets: Tensor, variant: str = "paper") -> Tensor:
     """Return L_CE(y == k): how far the images of class k, and no others, still are from k.
 
     Parameters
@@ -81,9 +115,9 @@ def cross_entropies(logits: Tensor, targets: Tensor, way: str = "paper") -> Tens
         The classifier's answer to what each generator made of each image.
     targets : int Tensor, (n,)
         The true classes.
-    way : str
+    variant : str
         ``paper``: the mean over what generator k made of class k. ``code``: the mean over what all generators
-        made of class k. Nothing but the share of generator k has a gradient for it, so that there lambda
+        made of class k. Nothing but what generator k made has a gradient for it, so that there lambda
         weighs half as much with two generators.
 
     Returns
@@ -94,7 +128,7 @@ def cross_entropies(logits: Tensor, targets: Tensor, way: str = "paper") -> Tens
     of_class = F.one_hot(targets, logits.shape[-1]).float()
     means = -(logits.log_softmax(-1) * of_class).sum(1) / of_class.sum(0).clamp(min=1)  # generator x class
     own = means.diagonal()
-    if way == "paper":
+    if variant == "paper":
         return own
     return (own + (means.sum(0) - own).detach()) / len(means)
 

@@ -1,12 +1,12 @@
-"""What trained generators are good for: the twins x+ and x- of an image, in memory or files, and a decision.
+"""Trained generators, stored or in memory, and what they make of an image: the twins x+ and x-.
 
-`sdnet_lib.models.fucitnet.transform` trains them.
+`training.fit` makes generators.
 """
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
@@ -15,21 +15,24 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
 from tqdm import tqdm
 
 from sdnet_lib.config import pick_device
-from sdnet_lib.data.cohort import LABELS, write_cohort
+from sdnet_lib.data.cohort import write_cohort
 from sdnet_lib.data.images import ImageError
-from sdnet_lib.files import InputError, write_json
+from sdnet_lib.files import InputError, one_line, whole, write_json
 from sdnet_lib.models.classifier import read_pixels
+from sdnet_lib.models.fucitnet.networks import start
 
 BATCH = 16
 SIGNS = ("+", "-")  # of the twins, in their order everywhere
-NEGATIVE, POSITIVE = [0, 2], [1, 3]  # columns of `classify`
+NETWORKS = ("plus", "minus", "classifier")  # of a `Fitted`, and in its file
 
 
-class Transform(NamedTuple):
+class Fitted(NamedTuple):
     """Trained generators and classifier, and where they come from.
 
     Attributes
@@ -42,10 +45,11 @@ class Transform(NamedTuple):
         A row an epoch: `epoch` from 1; means over the training batches of each generator's `mse`,
         `perceptual`, `cross_entropy` and `loss` (equation 1), with `_N` or `_P`, and of `classifier_loss`;
         then `valid_loss`, the classifier's cross-entropy on all twins, `valid_accuracy`, of the decision of
-        `classify`, and `valid_mse` between images and twins.
+        `approach.Fucitnet`, and `valid_mse` between images and twins.
     origin : dict
         How they were made, ready for JSON: `lambda`, `lambdas_tried`, `perceptual` and `classifier` (which
-        weights were used), `backbone`, `way`, `image_size`, `images`, `batch`, `seed`, `epochs`, `best_epoch`.
+        weights were used), `backbone`, `way` (the variant), `side` (the image size), `images`, `batch`,
+        `seed`, `epochs`, `best_epoch`.
     """
 
     plus: nn.Module
@@ -55,119 +59,85 @@ class Transform(NamedTuple):
     origin: dict
 
 
-def transform(fitted: Transform, pixels: np.ndarray, batch: int = BATCH) -> np.ndarray:
+def transform(fitted: Fitted, pixels: np.ndarray, batch: int = BATCH) -> np.ndarray:
     """Return both twins of each image.
 
     Parameters
     ----------
-    fitted : Transform
-        From `fucitnet.fit` or `fucitnet.load`.
+    fitted : Fitted
+        From `training.fit` or `load`.
     pixels : uint8 array, (n, image_size, image_size)
-        The side need not be that of the training.
+        Their size need not be that of the training.
     batch : int
         Images that the networks see at once.
 
     Returns
     -------
-    float16 array, (n, 2, 3, side, side)
+    float16 array, (n, 2, 3, image_size, image_size)
         x+ = G_P(x), then x- = G_N(x), clamped to [0, 1].
     """
+    device = pick_device()
+    generators = [g.eval().to(device, memory_format=torch.channels_last) for g in (fitted.plus, fitted.minus)]
     result = np.empty((len(pixels), len(SIGNS), 3, *pixels.shape[1:]), np.float16)
-    for start, images in _batches(fitted, pixels, batch):
-        for place, network in enumerate((fitted.plus, fitted.minus)):
-            twins = network(images).float().clamp(0, 1)
-            result[start : start + batch, place] = twins.half().cpu().numpy()
+    with torch.inference_mode(), torch.autocast(device.type, torch.float16, enabled=device.type == "cuda"):
+        for first in range(0, len(pixels), batch):
+            grey = torch.from_numpy(pixels[first : first + batch]).to(device)[:, None] / 255
+            images = grey.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+            for place, generator in enumerate(generators):
+                twins = generator(images).float().clamp(0, 1)
+                result[first : first + batch, place] = twins.half().cpu().numpy()
     return result
 
 
-def classify(fitted: Transform, pixels: np.ndarray, batch: int = BATCH) -> np.ndarray:
-    """Return what FuCiTNet alone says of images: one softmax over the classifier's answers to both twins.
-
-    FuCiTNet decides for the class of the largest answer, whichever twin it is to. `fused` makes probabilities
-    of that.
-
-    Parameters
-    ----------
-    fitted, pixels, batch
-        As in `transform`.
-
-    Returns
-    -------
-    float array, (n, 4)
-        N and P of x-, then N and P of x+; each row sums to one. See `NEGATIVE` and `POSITIVE`.
-    """
-    rows = []
-    for _, images in _batches(fitted, pixels, batch):
-        logits = [fitted.classifier(network(images)) for network in (fitted.minus, fitted.plus)]
-        rows.append(torch.cat(logits, 1).float().softmax(1).cpu().numpy())
-    return np.concatenate(rows) if rows else np.empty((0, len(LABELS) * len(SIGNS)))
+def save(fitted: Fitted, file: str | Path) -> None:
+    """Write the networks as safetensors, whole or not at all, with `history` and `origin` in the header."""
+    tensors = {
+        f"{name}.{key}": tensor.contiguous()
+        for name in NETWORKS
+        for key, tensor in getattr(fitted, name).state_dict().items()
+    }
+    header = {"origin": json.dumps(fitted.origin), "history": json.dumps(fitted.history.to_dict("records"))}
+    with whole(file) as part:
+        save_file(tensors, part, metadata=header)
 
 
-def fused(answers: np.ndarray) -> np.ndarray:
-    """Return the probability of P, (n,), from the answers of `classify`: its largest against that of N."""
-    positive, negative = answers[:, POSITIVE].max(1), answers[:, NEGATIVE].max(1)
-    return positive / (positive + negative)
+def load(file: str | Path) -> Fitted:
+    """Read what `save` wrote, ready for `transform`.
 
-
-def _batches(fitted: Transform, pixels: np.ndarray, batch: int) -> Iterator[tuple[int, Tensor]]:
-    """Yield where each batch starts, and its images in colour; meanwhile everything is in inference mode."""
-    device = pick_device()
-    for network in (fitted.plus, fitted.minus, fitted.classifier):
-        network.eval().to(device, memory_format=torch.channels_last)
-    with torch.inference_mode(), torch.autocast(device.type, torch.float16, enabled=device.type == "cuda"):
-        for start in range(0, len(pixels), batch):
-            grey = torch.from_numpy(pixels[start : start + batch]).to(device)[:, None] / 255
-            yield start, grey.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
-
-
-def stream(
-    fitted: Transform, cohort: pd.DataFrame, image_size: int
-) -> Iterator[tuple[dict, np.ndarray | ImageError, np.ndarray | None]]:
-    """Make the twins of a cohort, a few images at a time.
-
-    Parameters
-    ----------
-    fitted : Transform
-        From `fucitnet.fit` or `fucitnet.load`.
-    cohort : DataFrame
-        The column `file` is used.
-    image_size : int
-        Side in pixels of the twins.
-
-    Yields
+    Raises
     ------
-    tuple
-        Row, x+ and x-, both float16 (3, side, side) in [0, 1]; for a file that cannot be read its
-        `ImageError` and None. Rows come in the order of the cohort.
+    InputError
+        If the file is missing, damaged or something else.
     """
-    for start in range(0, len(cohort), BATCH):
-        rows = cohort.iloc[start : start + BATCH]
-        images = _read(rows, image_size)
-        usable = [image for image in images if isinstance(image, np.ndarray)]
-        twins = iter(transform(fitted, np.stack(usable)) if usable else ())
-        for row, image in zip(rows.to_dict("records"), images, strict=True):
-            yield (row, *next(twins)) if isinstance(image, np.ndarray) else (row, image, None)
-
-
-def _read(rows: pd.DataFrame, image_size: int) -> list[np.ndarray | ImageError]:
-    """Read the images of a few rows at once, or if one of them is bad, each by itself."""
     try:
-        return list(read_pixels(rows, image_size))
-    except ImageError as error:
-        if len(rows) == 1:
-            return [error]
-        return [image for number in range(len(rows)) for image in _read(rows.iloc[[number]], image_size)]
+        with safe_open(file, "pt") as stored:
+            header = stored.metadata() or {}
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a dict
+        origin = json.loads(header["origin"])
+        history = pd.DataFrame(json.loads(header["history"]))
+        networks = start(origin["backbone"], "none", origin["way"])
+        minus, plus = networks.generators
+        parts = dict(zip(NETWORKS, (plus, minus, networks.classifier), strict=True))
+        for name, network in parts.items():
+            own = {
+                key.removeprefix(f"{name}."): t for key, t in tensors.items() if key.startswith(f"{name}.")
+            }
+            network.load_state_dict(own)
+            network.eval().to(pick_device())
+    except (OSError, SafetensorError, KeyError, RuntimeError, ValueError) as error:
+        raise InputError(f"{file}: not the networks of FuCiTNet, or damaged ({one_line(error)})") from error
+    return Fitted(**parts, history=history, origin=origin)
 
 
-def write(fitted: Transform, cohort: pd.DataFrame, folder: str | Path) -> pd.DataFrame:
-    """Write the twins of a cohort, at the side of the generators' training, as a cohort of four classes.
+def write(fitted: Fitted, cohort: pd.DataFrame, folder: str | Path) -> pd.DataFrame:
+    """Write the twins of a cohort, of the size of the generators' training, as a cohort of four classes.
 
     Writes ``twins/`` (PNG, 8 bits, colour), ``origin.json`` (how generators were made) and ``cohort.csv``.
 
     Parameters
     ----------
-    fitted : Transform
-        From `fucitnet.fit` or `fucitnet.load`.
+    fitted : Fitted
+        From `training.fit` or `load`.
     cohort : DataFrame
         A checked cohort.
     folder : str or pathlib.Path
@@ -190,33 +160,26 @@ def write(fitted: Transform, cohort: pd.DataFrame, folder: str | Path) -> pd.Dat
         if folder in Path(file).parents:
             raise InputError(f"{folder}: holds {file}, which could be overwritten; choose another folder")
     bad, rows = [], []
-    coming = stream(fitted, cohort, fitted.origin["side"])
-    for row, *twins in tqdm(coming, "twins", len(cohort), unit="image", disable=None):
-        if isinstance(twins[0], ImageError):
-            bad.append(twins[0])
+    for number in tqdm(range(len(cohort)), "twins", unit="image", disable=None):
+        one = cohort.iloc[[number]]
+        try:
+            pixels = read_pixels(one, fitted.origin["side"])
+        except ImageError as error:
+            bad.append(str(error))
             continue
-        for sign, twin in zip(SIGNS, twins, strict=True):
+        row = one.to_dict("records")[0]
+        for sign, twin in zip(SIGNS, transform(fitted, pixels)[0], strict=True):
             name = row["image_id"] + sign
             file = folder / "twins" / f"{quote(name, safe=' +')}.png"
-            _write_colour(file, twin)
+            colours = np.rint(twin.astype(np.float32).transpose(1, 2, 0) * 255).astype(np.uint8)
+            with whole(file) as part:
+                Image.fromarray(colours).save(part, format="PNG")
             rows.append(row | {"image_id": name, "file": str(file), "label4": row["label"] + sign})
     table = pd.DataFrame(rows, columns=[*cohort.columns, "label4"])
     if rows:
         write_cohort(table, folder)
         write_json(folder / "origin.json", fitted.origin)
     if bad:
-        named = "; ".join(str(error) for error in bad[:10]) + ("; ..." if len(bad) > 10 else "")
+        named = "; ".join(bad[:10]) + ("; ..." if len(bad) > 10 else "")
         raise InputError(f"{len(bad)} of {len(cohort)} images have no twins, all others do: {named}")
     return table
-
-
-def _write_colour(file: Path, image: np.ndarray) -> None:
-    """Write (3, height, width) in [0, 1] as PNG, atomically."""
-    pixels = np.rint(image.astype(np.float32).transpose(1, 2, 0) * 255).astype(np.uint8)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
-    try:
-        Image.fromarray(pixels).save(part, format="PNG")
-        os.replace(part, file)
-    finally:
-        part.unlink(missing_ok=True)

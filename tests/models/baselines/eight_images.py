@@ -3,18 +3,18 @@
 import torch
 from torch import nn
 
-from sdnet_lib.models.training_config import Recipe
+from sdnet_lib.models.training_config import TrainingConfig
 
 
-def learn(network: nn.Module, recipe: Recipe, classes=(0, 1), image_size=32, most=100) -> None:
-    """Train by the recipe's optimiser, rate and loss until all eight are right, with little loss."""
+def learn(network: nn.Module, config: TrainingConfig, classes=(0, 1), image_size=32, most=100) -> None:
+    """Train with the configuration's optimiser, lr and loss until all eight are right, with little loss."""
     torch.manual_seed(0)
     images = torch.rand(8, 1, image_size, image_size).expand(-1, 3, -1, -1)
     targets = torch.tensor(classes).repeat(8)[:8]
-    loss = recipe.loss()
+    loss = config.loss()
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    optimiser = recipe.optimiser(trained, lr=recipe.rate)
-    optimiser.set_hypers(wd=recipe.weight_decay)
+    optimiser = config.optimiser(trained, lr=config.lr)
+    optimiser.set_hypers(wd=config.weight_decay)
     network.train()
     for _ in range(most):
         outputs = network(images)

@@ -4,11 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from torch import nn
 
 from sdnet_lib.config import Profile
 from sdnet_lib.files import InputError
-from sdnet_lib.models import classifier, uncertainty
+from sdnet_lib.models import classifier
 from sdnet_lib.models.baselines import bayesian
 from tests.models.baselines.eight_images import learn, size
 
@@ -20,34 +19,34 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (12, 32, 32), np.uint8)
 def predictor():
     torch.manual_seed(0)
     cohort = pd.DataFrame({"label": list("NP") * 6})
-    network = bayesian.network(2, 32, "none")
+    network = bayesian.network(32, 2, "none")
     return bayesian.Predictor.of(
         classifier.learner(
-            cohort, range(8), range(8, 12), profile=TINY, model=network, recipe=bayesian.RECIPE, pixels=PIXELS
+            cohort, range(8), range(8, 12), profile=TINY, model=network, config=bayesian.CONFIG, pixels=PIXELS
         )
     )
 
 
 def test_its_size_and_what_it_starts_from():
-    network = bayesian.network(4, weights="none")
+    network = bayesian.network(512, 4, "none")
     assert size(network) == 24_551_492 and size(network.body) == 23_500_352
     assert network.weights == "none"
 
 
 def test_without_imagenet_s_weights_it_starts_from_random_ones(monkeypatch):
     monkeypatch.setattr(bayesian, "at_hand", lambda name: "none")
-    assert bayesian.network(2, 32).weights == "none"
+    assert bayesian.network(32).weights == "none"
 
 
 def test_smaller_images_are_refused():
     with pytest.raises(InputError, match="31 pixels are too few"):
-        bayesian.network(2, 31, "none")
+        bayesian.network(31, 2, "none")
 
 
 def test_it_learns_eight_images():
-    """At ten times the recipe's rate, which saves ten of fifteen steps."""
+    """At ten times the configuration's learning rate, which saves ten of fifteen steps."""
     torch.manual_seed(0)
-    learn(bayesian.network(2, 32, "none"), replace(bayesian.RECIPE, rate=1e-3))
+    learn(bayesian.network(32, 2, "none"), replace(bayesian.CONFIG, lr=1e-3))
 
 
 def test_passes_differ_but_their_mean_is_repeatable(predictor):
@@ -69,18 +68,3 @@ def test_one_pass_carries_no_information(predictor):
 def test_an_image_s_prediction_does_not_depend_on_the_others(predictor):
     whole, part = (bayesian.predict(predictor, pixels, passes=5) for pixels in (PIXELS, PIXELS[3:4]))
     assert np.allclose(whole.probabilities[3], part.probabilities[0], atol=1e-4)
-
-
-def test_many_passes_come_near_the_network_without_dropout_for_a_linear_head():
-    head = nn.Sequential(nn.Dropout(0.5), nn.Linear(4, 2))
-    x = torch.rand(3, 4)
-    mean = torch.stack([bayesian._drawn(head, x) for _ in range(4000)]).mean(0)
-    assert torch.allclose(mean, head.eval()(x), atol=0.05)
-
-
-def test_uncertainty_of_images_and_of_the_network_are_told_apart():
-    torn = np.array([[[0.5, 0.5], [1.0, 0.0]], [[0.5, 0.5], [0.0, 1.0]]])  # all unsure; each sure of another
-    found = uncertainty.summarise(torn)
-    assert found.probabilities == pytest.approx(0.5)
-    assert found.entropy == pytest.approx(np.log(2))
-    assert found.information == pytest.approx([0, np.log(2)])

@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import save_file
 
 from sdnet_lib.files import InputError
-from sdnet_lib.models.baselines import covidcaps, covidcaps_weights
+from sdnet_lib.models.baselines import covidcaps_weights
+from sdnet_lib.models.baselines.covidcaps_network import CovidCaps
 
 REAL = Path(__file__).parents[4] / "shared" / "data" / "covidcaps"
 # What an independent implementation in double precision says to `pattern` of that side.
@@ -88,7 +89,7 @@ def test_the_fine_tuned_file_s_last_layer_has_another_name(tmp_path):
         capsule_2__capsule_2__capsule_kernel=None,
         capsule_3__capsule_3__capsule_kernel=(1, 8, 32),
     )
-    state = covidcaps_weights.convert(tmp_path / "after.h5")
+    state = covidcaps_weights.read_keras(tmp_path / "after.h5")
     found = arrays["capsule_3/capsule_3/capsule_kernel:0"]
     assert np.array_equal(state["last.kernel"].reshape(1, 8, 32), found)
 
@@ -101,18 +102,18 @@ def test_five_classes_are_replaced_by_two(tmp_path):
     assert torch.equal(five.first.kernel, two.first.kernel)
 
 
-def test_the_command_writes_what_load_reads(tmp_path, capsys):
+def test_what_is_converted_can_be_loaded(tmp_path):
     write(tmp_path / "a.h5")
     output = tmp_path / "new" / "a.safetensors"
-    covidcaps_weights.main([str(tmp_path / "a.h5"), "-o", str(output)])
-    assert "2 classes" in capsys.readouterr().out
+    state = covidcaps_weights.convert(tmp_path / "a.h5", output)
+    assert state["last.kernel"].shape[1] == 2
     direct, converted = (covidcaps_weights.load(file).state_dict() for file in (tmp_path / "a.h5", output))
     assert all(torch.equal(direct[name], converted[name]) for name in direct)
 
 
-def test_the_command_says_what_is_wrong_in_one_line(tmp_path):
-    with pytest.raises(SystemExit, match=r"covidcaps_weights: .*gone\.h5: no such file"):
-        covidcaps_weights.main([str(tmp_path / "gone.h5"), "-o", str(tmp_path / "x.safetensors")])
+def test_a_file_that_is_missing_is_named_and_leaves_nothing(tmp_path):
+    with pytest.raises(InputError, match=r"gone\.h5: no such file"):
+        covidcaps_weights.convert(tmp_path / "gone.h5", tmp_path / "x.safetensors")
     assert not (tmp_path / "x.safetensors").exists()
 
 
@@ -130,14 +131,14 @@ def test_the_command_says_what_is_wrong_in_one_line(tmp_path):
 def test_a_file_of_another_network_is_refused(tmp_path, changes, message):
     write(tmp_path / "other.h5", **changes)
     with pytest.raises(InputError, match=rf"other\.h5: .*{message}"):
-        covidcaps_weights.convert(tmp_path / "other.h5")
+        covidcaps_weights.read_keras(tmp_path / "other.h5")
 
 
 @pytest.mark.parametrize("content", [b"", b"not HDF5 at all", b"\x89HDF\r\n\x1a\n" + bytes(100)])
 def test_a_file_that_is_not_hdf5_is_refused(tmp_path, content):
     (tmp_path / "bad.h5").write_bytes(content)
     with pytest.raises(InputError, match="not an HDF5 file, or a damaged one"):
-        covidcaps_weights.convert(tmp_path / "bad.h5")
+        covidcaps_weights.read_keras(tmp_path / "bad.h5")
 
 
 def test_a_group_in_place_of_a_tensor_is_refused(tmp_path):
@@ -145,7 +146,7 @@ def test_a_group_in_place_of_a_tensor_is_refused(tmp_path):
     with h5py.File(tmp_path / "odd.h5", "a") as content:
         content.create_group("model_weights/conv2d/conv2d/bias:0")
     with pytest.raises(InputError, match="no tensor conv2d/conv2d/bias:0"):
-        covidcaps_weights.convert(tmp_path / "odd.h5")
+        covidcaps_weights.read_keras(tmp_path / "odd.h5")
 
 
 def test_safetensors_of_another_network_are_refused(tmp_path):
@@ -158,8 +159,8 @@ def test_safetensors_of_another_network_are_refused(tmp_path):
 @pytest.mark.skipif(not REAL.exists(), reason="the published weights of COVID-CAPS are not at hand")
 @pytest.mark.parametrize("name", VECTORS)
 def test_the_published_weights_give_the_known_lengths(name):
-    state = covidcaps_weights.convert(REAL / f"{name}.h5")
-    network = covidcaps.network(state["last.kernel"].shape[1]).eval()
+    state = covidcaps_weights.read_keras(REAL / f"{name}.h5")
+    network = CovidCaps(state["last.kernel"].shape[1]).eval()
     network.load_state_dict(state)
     for image_size, expected in VECTORS[name].items():
         with torch.no_grad():

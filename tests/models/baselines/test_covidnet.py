@@ -1,5 +1,3 @@
-from functools import partial
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,104 +5,18 @@ import torch
 from fastai.data.transforms import IntToFloatTensor
 from fastai.torch_core import TensorImageBW
 from fasttransform import Pipeline
-from torch import nn
 
 from sdnet_lib.data import images
 from sdnet_lib.files import InputError
 from sdnet_lib.models.baselines import covidnet
-from tests.models.baselines.eight_images import learn, size
+from sdnet_lib.models.baselines.covidnet_network import network
+from tests.models.baselines.eight_images import learn
 
-# Parameters with and without those of batch normalisation.
-SIZES = {
-    "small": (116_281_155, 116_211_587),
-    "large": (119_053_891, 118_984_323),
-    "a": (31_591_251, 31_495_443),
-    "b": (12_473_155, 12_403_587),
-    "c": (8_044_195, 7_994_307),
-}
 COUNTS = np.repeat([0, 1, 2], [30, 25, 10])
 
 
-@pytest.mark.parametrize("variant", SIZES)
-def test_each_variant_has_its_size_and_cost(variant):
-    with torch.device("meta"):
-        network = covidnet.network(variant)
-    normalisation = sum(size(layer) for layer in network.modules() if isinstance(layer, nn.BatchNorm2d))
-    assert (size(network), size(network) - normalisation) == SIZES[variant]
-    macs = {"small": 2.27, "large": 3.55, "a": 23.9, "b": 9.9, "c": 6.1}[variant]
-    found = covidnet.distance(variant)
-    assert round(found.macs, 2 if found.image_size == 224 else 1) == macs
-    assert found.parameters == SIZES[variant][0] / 1e6
-
-
-def test_the_distance_to_the_release_is_told():
-    found = covidnet.distance("a")
-    assert (found.release, found.image_size, found.published_parameters) == ("COVIDNet-CXR3-A", 480, 40.2)
-    assert found.parameters / found.published_parameters == pytest.approx(0.79, abs=0.01)
-
-
-def test_an_open_reimplementation_s_sizes_follow_from_a_narrower_head():
-    """Its 115,422,083 and 118,194,819 parameters have 256 units in the second dense layer, ours 1024."""
-    wider = (1024 * 1024 + 1024 + 1024 * 3 + 3) - (1024 * 256 + 256 + 256 * 3 + 3)
-    assert (SIZES["small"][1] - wider, SIZES["large"][1] - wider) == (115_422_083, 118_194_819)
-
-
-@pytest.mark.parametrize("image_size", [31, 50])
-def test_any_side_from_31_will_do(image_size):
-    with torch.device("meta"):
-        for variant in covidnet.VARIANTS:
-            network = covidnet.network(variant, 2, image_size).eval()
-            assert network(torch.zeros(1, 3, image_size, image_size)).shape == (1, 2)
-    with pytest.raises(InputError, match="30 pixels are too few"):
-        covidnet.network("c", image_size=30)
-
-
-def test_an_unknown_variant_is_refused():
-    with pytest.raises(InputError, match="'d': choose one of small, large, a, b, c"):
-        covidnet.network("d")
-
-
-@pytest.mark.parametrize("variant", ["a", "large"])
-def test_modules_are_wired_as_in_the_figure(variant):
-    """Each input, written out as the sum that the figure has."""
-    network = covidnet.network(variant, 3, 32).eval()
-    seen, given = {}, {}
-    names = {module: (s, j) for s, stage in enumerate(network.stages) for j, module in enumerate(stage)}
-    names |= {module: (s, "S") for s, module in enumerate(network.shortcuts)} | {network.head: "head"}
-
-    def note(module, entered, left):
-        seen[names[module]], given[names[module]] = entered[0], left
-
-    for module in names:
-        module.register_forward_hook(note)
-    with torch.no_grad():
-        network(torch.rand(1, 3, 32, 32))
-    pool = partial(nn.functional.max_pool2d, kernel_size=2)
-    for s, modules in enumerate((3, 4, 6, 3)):
-        if s:
-            before = [given[s - 1, j] for j in [*range((3, 4, 6)[s - 1]), "S"]]
-            assert torch.allclose(seen[s, 0], sum(map(pool, before)), atol=1e-4)
-            assert torch.allclose(seen[s, "S"], sum(before), atol=1e-4)
-        for j in range(1, modules):
-            own = sum(given[s, k] for k in range(j)) + given[s, "S"]
-            assert torch.allclose(seen[s, j], own, atol=1e-4)
-    assert torch.equal(seen[0, 0], seen[0, "S"])
-    assert torch.allclose(seen["head"], sum(given[3, j] for j in [0, 1, 2, "S"]), atol=1e-4)
-
-
-def test_shortcuts_are_pooled_before_or_after_their_convolution_and_the_first_not_at_all():
-    kinds = {}
-    for variant in ("small", "large", "a"):
-        with torch.device("meta"):
-            shortcuts = covidnet.network(variant).shortcuts
-        kinds[variant] = [[type(step).__name__ for step in shortcut.children()] for shortcut in shortcuts]
-    assert kinds["small"] == []
-    assert kinds["large"] == [[], *[["Conv2d", "MaxPool2d"]] * 3]
-    assert kinds["a"] == [[], *[["MaxPool2d", "Conv2d"]] * 3]
-
-
 def test_it_learns_eight_images():
-    learn(covidnet.network("c", 3, 32), covidnet.RECIPE, classes=(0, 2))
+    learn(network("c", 3, 32), covidnet.CONFIG, classes=(0, 2))
 
 
 @pytest.mark.parametrize("percent", [0.3, 0.33])
@@ -118,7 +30,7 @@ def test_the_published_sampler_puts_two_of_eight(percent):
     assert len(set(others)) == len(others) == 55 - 14  # once each, and as many skipped as overwritten
 
 
-def test_the_published_sampler_takes_one_where_the_share_gives_none_and_fits_a_short_last_batch():
+def test_the_published_sampler_takes_one_where_the_fraction_gives_none_and_fits_a_short_last_batch():
     rows = covidnet.published_order(np.repeat([0, 2], [9, 5]), 8, np.random.default_rng(0), 0.05)
     assert len(rows) == 9 and (rows >= 9).tolist().count(True) == 2
     assert rows[-1] >= 9
@@ -183,16 +95,16 @@ def test_the_top_is_dropped_and_the_centre_cut_out(tmp_path):
 
 
 def test_a_vote_for_pneumonia_is_kept_apart():
-    told = covidnet.two_classes(np.array([[0.6, 0.2, 0.2], [0.1, 0.6, 0.3], [0, 1, 0]]))
-    assert told["prob_N"] == pytest.approx([0.75, 0.25, 0.5])
-    assert told["prob_P"] == pytest.approx([0.25, 0.75, 0.5])
-    assert told["prob_pneumonia"] == pytest.approx([0.2, 0.6, 1])
-    assert list(told["vote"]) == ["N", "Pneumonia", "Pneumonia"]
+    columns = covidnet.two_classes(np.array([[0.6, 0.2, 0.2], [0.1, 0.6, 0.3], [0, 1, 0]]))
+    assert columns["prob_N"] == pytest.approx([0.75, 0.25, 0.5])
+    assert columns["prob_P"] == pytest.approx([0.25, 0.75, 0.5])
+    assert columns["prob_pneumonia"] == pytest.approx([0.2, 0.6, 1])
+    assert list(columns["vote"]) == ["N", "Pneumonia", "Pneumonia"]
     with pytest.raises(InputError, match=r"three probabilities an image are needed, not an array \(4, 2\)"):
         covidnet.two_classes(np.ones((4, 2)))
 
 
-def test_the_recipe_is_the_paper_s():
-    recipe = covidnet.RECIPE
-    assert (recipe.rate, recipe.batch, recipe.epochs, recipe.schedule) == (2e-4, 8, 10, "constant")
-    assert covidnet.RECIPE_BALANCED.order is covidnet.balanced_order
+def test_the_configuration_is_the_paper_s():
+    config = covidnet.CONFIG
+    assert (config.lr, config.batch, config.epochs, config.schedule) == (2e-4, 8, 10, "constant")
+    assert covidnet.BALANCED.order is covidnet.balanced_order

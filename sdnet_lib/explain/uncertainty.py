@@ -1,64 +1,21 @@
-"""How sure is a prediction? Several networks, or one that forgets at random, are asked: the spread tells."""
+"""How sure is a prediction? Several networks are asked, or one whose units are dropped at random."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from fastai.torch_core import no_random
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from sdnet_lib.files import InputError
+from sdnet_lib.models.dropout import Prediction, drop_units, summarise
 from sdnet_lib.models.predictors import BATCH, Mean, Predictor, half_precision, to_images
 
 PASSES = 50
 DROPOUT = 0.5
-
-
-class Prediction(NamedTuple):
-    """What many passes or networks say about n images; entropies are in nats.
-
-    Attributes
-    ----------
-    probabilities : float array, (n, classes)
-        Mean of the probabilities over the passes.
-    entropy : float array, (n,)
-        Entropy of that mean: all uncertainty, of the image and of the network. Of two classes it is
-        log 2 = 0.69 at most.
-    information : float array, (n,)
-        Mutual information of class and network, `entropy` less the mean entropy of single passes: what more
-        training images could remove. Zero if all passes agree.
-    """
-
-    probabilities: np.ndarray
-    entropy: np.ndarray
-    information: np.ndarray
-
-
-def summarise(samples: np.ndarray) -> Prediction:
-    """Turn the probabilities of single passes into a prediction and its uncertainty.
-
-    Parameters
-    ----------
-    samples : float array, (passes, n, classes)
-    """
-    mean = samples.mean(0)
-    entropy = _entropy(mean)
-    return Prediction(mean, entropy, (entropy - _entropy(samples).mean(0)).clip(0))
-
-
-def _entropy(probabilities: np.ndarray) -> np.ndarray:
-    logarithms = np.log(probabilities.clip(np.finfo(probabilities.dtype).tiny))
-    return -(probabilities * logarithms).sum(-1)
-
-
-def drop_units(x: Tensor, share: float) -> Tensor:
-    """Drop the same units, a share of them, for every row of features (n, units); scale up the others."""
-    return F.dropout1d(x.T[None], share)[0].T
 
 
 def of_networks(predictors: Sequence[Predictor], pixels: np.ndarray) -> Prediction:
@@ -66,7 +23,7 @@ def of_networks(predictors: Sequence[Predictor], pixels: np.ndarray) -> Predicti
 
     Parameters
     ----------
-    predictors : sequence of Reader
+    predictors : sequence of Predictor
         At least one; one alone has nothing to disagree with, and its `information` is zero.
     pixels : uint8 array, (n, image_size, image_size)
         Images.
@@ -84,12 +41,12 @@ def by_dropout(
 ) -> Prediction:
     """Ask one network many times while half the units in front of its last layer are dropped at random.
 
-    Monte Carlo dropout (Gal and Ghahramani, ICML 2016), put on afterwards: the paper's network is trained
-    without dropout, so the spread says how much an answer leans on few units, and is no posterior.
+    Monte Carlo dropout (Gal and Ghahramani, ICML 2016) on a network that was trained without: the spread says
+    how much an answer leans on few units, and is no posterior.
 
     Parameters
     ----------
-    predictor : Reader
+    predictor : Predictor
     pixels : uint8 array, (n, image_size, image_size)
     passes : int
         The features are computed once, so passes are cheap.
@@ -140,9 +97,9 @@ def sample(
     predictor: Predictor, last: nn.Linear, features: Sequence[Tensor], passes: int, seed: int
 ) -> np.ndarray:
     """Return probabilities (passes, n, 2) of the last layer given its inputs, with units dropped."""
-    told = []
+    samples = []
     with torch.inference_mode(), no_random(seed):
         for _ in range(passes):
             answers = [last(drop_units(view, DROPOUT)) for view in features]
-            told.append(probabilities(predictor.columns(predictor.combine(answers))))
-    return np.stack(told)
+            samples.append(probabilities(predictor.columns(predictor.combine(answers))))
+    return np.stack(samples)

@@ -1,0 +1,44 @@
+import pytest
+import torch
+
+from sdnet_lib.files import InputError
+from sdnet_lib.models.fucitnet import generators
+from tests.models.fucitnet.small import count
+
+
+@pytest.mark.parametrize("variant", generators.VARIANTS)
+def test_a_generator_has_the_published_size_and_names(monkeypatch, variant):
+    monkeypatch.setattr(generators, "MAPS", 64)
+    network = generators.generator(variant)
+    assert count(network) == 387_913
+    parts = [count(part) for part in network]
+    assert parts == [15_617, *[74_113] * 5, 1_731]
+    names = network.state_dict()
+    assert {"block1.0.weight", "block1.1.weight", "block2.bn2.running_var", "block7.bias"} <= set(names)
+    assert {name.split(".")[0] for name in names} == {f"block{number}" for number in range(1, 8)}
+
+
+@pytest.mark.parametrize("variant", generators.VARIANTS)
+def test_any_size_of_image_keeps_its_size(variant):
+    assert generators.generator(variant)(torch.rand(2, 3, 33, 47)).shape == (2, 3, 33, 47)
+
+
+def test_the_paper_s_variant_starts_at_the_identity_and_can_leave_it():
+    network, x = generators.generator(), torch.rand(2, 3, 20, 20)
+    assert torch.equal(network(x), x) and torch.equal(network.eval()(x), x)
+    network.train()(x).square().mean().backward()
+    gradients = {name: p.grad.abs().max() for name, p in network.named_parameters()}
+    assert gradients["block7.weight"] > 0 and gradients["block4.bn2.weight"] > 0
+    assert not torch.allclose(generators.generator("code")(x), x, atol=0.1)
+
+
+def test_the_authors_variant_normalises_each_image_by_itself_in_training():
+    network, x = generators.generator("code"), torch.rand(3, 3, 20, 20)
+    together, alone = network(x), torch.cat([network(image[None]) for image in x])
+    assert torch.allclose(together, alone, atol=1e-5)
+    assert not torch.allclose(network.eval()(x), together, atol=1e-3)
+
+
+def test_an_unknown_variant_is_refused():
+    with pytest.raises(InputError, match="unknown variant 'best': choose one of paper, code"):
+        generators.generator("best")
