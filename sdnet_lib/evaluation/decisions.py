@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import brier_score_loss
 
-from sdnet_lib.evaluation.curves import DRAWS, bootstrap, bounds
+from sdnet_lib.evaluation.bootstrap import DRAWS, interval
 from sdnet_lib.files import InputError
 
 BINS = 10
@@ -19,7 +20,7 @@ PREVALENCES = (0.01, 0.05, 0.2, 0.5)
 
 def brier_score(images: pd.DataFrame) -> float:
     """Return the mean squared difference between prob_P and the truth, 0 to 1; one half always has 0.25."""
-    return float(((images["prob_P"] - (images["label"] == "P")) ** 2).mean())
+    return float(brier_score_loss(images["label"] == "P", images["prob_P"]))
 
 
 def _bins(images: pd.DataFrame, bins: int) -> np.ndarray:
@@ -40,11 +41,11 @@ def reliability(images: pd.DataFrame, bins: int = BINS, draws: int = DRAWS, seed
     inside = (place[:, None] == np.unique(place)).astype(int)
     count = inside.sum(axis=0)
 
-    def share(weights: np.ndarray) -> np.ndarray:
+    def fraction(weights: np.ndarray) -> np.ndarray:
         with np.errstate(invalid="ignore"):
             return (weights * truth) @ inside / (weights @ inside)
 
-    low, high = bounds(bootstrap(images["patient_id"], share, draws, seed))
+    low, high = interval(images["patient_id"], fraction, draws, seed)
     columns = {
         "images": count,
         "mean_prob": images["prob_P"].to_numpy(float) @ inside / count,
@@ -115,7 +116,7 @@ def predictive_table(
         return np.stack(predictive_values(sensitivity[:, None], specificity[:, None], among), axis=1)
 
     ppv, npv = values(np.ones((1, len(truth)), int))[0]
-    low, high = bounds(bootstrap(images["patient_id"], values, draws, seed))
+    low, high = interval(images["patient_id"], values, draws, seed)
     columns = {
         "prevalence": among,
         "ppv": ppv,
