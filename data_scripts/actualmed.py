@@ -42,3 +42,5 @@ ACTUALMED = DataSet(
     read=read,
     fetch=fetch,
 )
+
+DATA_SETS = (ACTUALMED,)

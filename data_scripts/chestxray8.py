@@ -53,7 +53,7 @@ def read_matched(root: Path) -> pd.DataFrame:
 def fetch(root: Path) -> None:
     """Fetch DarkCovidNet's selection; NIH's table, if in the data folder, adds view, age and sex."""
     tree = fetch_repository(REPOSITORY, root)
-    files = [(finding, file) for finding in LABELS for file in find_files(tree, f"*/{finding}/*.*")]
+    files = [(finding, file) for finding in LABELS for file in find_files(tree, f"*/{finding}/*")]
     table = pd.DataFrame(files, columns=["finding", "file"])
     table["original_file"] = [file.name for file in table["file"]]
     table["image_id"] = table["original_file"].map(clean_id)
@@ -96,3 +96,5 @@ NIH_PNEUMONIA = DataSet(
     read=read_matched,
     fetch=fetch,
 )
+
+DATA_SETS = (CHESTXRAY8, NIH_PNEUMONIA)

@@ -2,6 +2,8 @@
 
 On disk a public data set is a folder with ``metadata.csv`` (one row an image: `image_id`, `file`, `group_id`
 and what the source says, blank = unknown) beside its images; `sdnet data get` makes that from the original.
+
+A new set is one file in this package that ends with `DATA_SETS`, and its name in `registry.MODULES`.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from sdnet_lib.data.cohort import check_cohort, complete, read_table
+from sdnet_lib.data.images import find_images
 from sdnet_lib.files import InputError, content_hash, new_folder
 
 NUMBERS = ("age", "offset", "geographic_extent", "opacity", "original_width", "original_height")
@@ -131,8 +134,8 @@ def store(target: Path, table: pd.DataFrame, prefix: str) -> None:
 
 
 def find_files(tree: Path, pattern: str) -> list[Path]:
-    """Return the files of a download that match `pattern`, sorted; raise `InputError` if there are none."""
-    files = sorted(tree.glob(pattern))
+    """Return the images of a download that match `pattern`, sorted; raise `InputError` if there are none."""
+    files = find_images(tree, pattern)
     if not files:
         raise InputError(f"{tree}: no {pattern} in what was fetched; the source has changed its layout")
     return files

@@ -10,13 +10,13 @@ import pandas as pd
 from data_scripts import download
 from data_scripts.common import DataSet
 from sdnet_lib.data.cohort import LABELS, SEVERITIES, CohortError, check_cohort, complete, read_table
+from sdnet_lib.data.images import find_images
 from sdnet_lib.files import InputError, new_folder
 
 FOLDER = "covidgr"
 REPOSITORY = "ari-dasci/OD-covidgr"
 PUBLISHED = {"N": 426, "P": 426}
 PUBLISHED_SEVERITIES = dict(zip(SEVERITIES, (76, 100, 171, 79), strict=True))  # Table 3 of the paper
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".dcm")
 
 
 def read(root: Path) -> pd.DataFrame:
@@ -57,7 +57,7 @@ def read_layout(folder: Path) -> pd.DataFrame:
     for part in ("N", "P", "severity.csv"):
         if not (folder / part).exists():
             raise CohortError(f"{folder}: neither cohort.csv nor COVIDGR's layout (no {part})")
-    files = {label: _images(folder / label) for label in LABELS}
+    files = {label: find_images(Path(os.path.abspath(folder / label))) for label in LABELS}
     levels = _severities(folder / "severity.csv", files["P"])
     rows = [(file.stem, file, label) for label in LABELS for file in files[label]]
     cohort = pd.DataFrame(rows, columns=["image_id", "file", "label"]).astype({"file": str})
@@ -68,11 +68,6 @@ def read_layout(folder: Path) -> pd.DataFrame:
         levels[Path(row.file).name] if row.label == "P" else "" for row in cohort.itertuples()
     ]
     return complete(cohort, folder.resolve().name)
-
-
-def _images(folder: Path) -> list[Path]:
-    folder = Path(os.path.abspath(folder))
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
 
 
 def _severities(path: Path, positives: list[Path]) -> dict[str, str]:
@@ -109,3 +104,5 @@ COVIDGR = DataSet(
     read=read,
     fetch=fetch,
 )
+
+DATA_SETS = (COVIDGR,)

@@ -36,3 +36,5 @@ COVIDX_MINI = DataSet(
     read=read,
     fetch=fetch,
 )
+
+DATA_SETS = (COVIDX_MINI,)

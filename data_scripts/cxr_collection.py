@@ -8,28 +8,15 @@ import pandas as pd
 
 from data_scripts.common import DataSet, clean_id, read_metadata, read_original, store, to_cohort
 from data_scripts.download import fetch_repository
-from sdnet_lib.data import severity as rale
+from sdnet_lib.data import severity
 
 FOLDER = "cxr_collection"
 REPOSITORY = "ieee8023/covid-chestxray-dataset"
 FRONTAL = ("PA", "AP", "AP Supine", "AP Erect", "AP erect")
 NEEDED = ("filename", "patientid", "finding", "view", "modality")
 KEPT = (
-    "filename",
-    "patientid",
-    "offset",
-    "sex",
-    "age",
-    "finding",
-    "view",
-    "date",
-    "location",
-    "license",
-    "survival",
-    "intubated",
-    "went_icu",
-    "doi",
-    "url",
+    *("filename", "patientid", "offset", "sex", "age", "finding", "view", "date", "location", "license"),
+    *("survival", "intubated", "went_icu", "doi", "url"),
 )
 SOURCE = "COVID-19 Image Data Collection"
 
@@ -41,19 +28,19 @@ def read(root: Path) -> pd.DataFrame:
     label = table["finding"].map(
         lambda finding: "" if finding in ("", "todo", "Unknown") else "P" if "COVID-19" in finding else "N"
     )
-    table["severity"] = severity(table).where(label == "P", "")
+    table["severity"] = severities(table).where(label == "P", "")
     return to_cohort(table, label, SOURCE, folder / "metadata.csv")
 
 
-def severity(table: pd.DataFrame) -> pd.Series:
+def severities(table: pd.DataFrame) -> pd.Series:
     """Name the level of the radiologists' mean extent (0 to 8), ``""`` where they gave none."""
     extents = table.get("geographic_extent", pd.Series(float("nan"), table.index))
-    scores = extents.map(rale.score_from_extent, na_action="ignore")
-    return scores.map(rale.positive_severity, na_action="ignore").fillna("").astype(object)
+    scores = extents.map(severity.score_from_extent, na_action="ignore")
+    return scores.map(severity.positive_severity, na_action="ignore").fillna("").astype(object)
 
 
 def fetch(root: Path) -> None:
-    """Fetch the newest version: frontal radiographs and severity scores; lung masks come from elsewhere.
+    """Fetch the newest version: frontal radiographs and severity scores; lung masks come from other sources.
 
     Of findings such as ``Pneumonia/Viral/COVID-19`` the last part is kept.
     """
@@ -86,3 +73,5 @@ CXR_COLLECTION = DataSet(
     read=read,
     fetch=fetch,
 )
+
+DATA_SETS = (CXR_COLLECTION,)

@@ -57,7 +57,7 @@ def fetch(root: Path) -> None:
     collection = root / "downloads" / "covid-chestxray-metadata.csv"
     download.fetch(f"{download.GITHUB_FILES}/{cxr_collection.REPOSITORY}/master/metadata.csv", collection)
     known = read_original(collection, ("filename", *KNOWN)).drop_duplicates("filename").set_index("filename")
-    files = find_files(tree, "*/Covid-19/*.*")
+    files = find_files(tree, "*/Covid-19/*")
     table = pd.DataFrame({"image_id": [clean_id(file.name) for file in files], "file": files})
     table["original_file"] = [file.name for file in files]
     found = known[[*KNOWN]].reindex(table["original_file"]).fillna("")
@@ -84,3 +84,5 @@ DARKCOVIDNET = DataSet(
     read=read,
     fetch=fetch,
 )
+
+DATA_SETS = (DARKCOVIDNET,)

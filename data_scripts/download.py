@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import re
 import shutil
 import stat
@@ -13,7 +11,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from sdnet_lib.files import InputError, new_folder
+from sdnet_lib.files import InputError, content_hash, new_folder, one_line, write_json
 
 GITHUB_API = "https://api.github.com"
 GITHUB_ARCHIVES = "https://codeload.github.com"
@@ -59,15 +57,15 @@ def fetch(url: str, path: Path, *, size: int | None = None, sha256: str | None =
     record = {
         "url": url,
         "size": part.stat().st_size,
-        "sha256": _sha256(part),
+        "sha256": content_hash(part),
         "fetched": time.strftime("%Y-%m-%d"),
     }
     for what, expected in (("size", size), ("sha256", sha256)):
         if expected is not None and record[what] != expected:
             part.unlink()
             raise InputError(f"{url}: {what} is {record[what]}, not {expected} as announced; removed")
-    os.replace(part, path)
-    record_path.write_text(json.dumps(record, indent=2) + "\n")
+    part.replace(path)
+    write_json(record_path, record)
     return record
 
 
@@ -92,7 +90,7 @@ def find_release_asset(repository: str, pattern: str) -> tuple[str, str, int, st
         answer.raise_for_status()
         assets = [asset for release in answer.json() for asset in release["assets"]]
     except (requests.RequestException, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{url}: no list of releases ({_one_line(error)})") from error
+        raise InputError(f"{url}: no list of releases ({one_line(error)})") from error
     for asset in assets:
         if re.search(pattern, asset["name"], re.IGNORECASE):
             digest = (asset.get("digest") or "").removeprefix("sha256:") or None
@@ -137,7 +135,7 @@ def unpack(archive: Path, folder: Path) -> None:
     # zipfile raises the last two for a compression it does not know, and for a password
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
         raise InputError(
-            f"{archive}: not a sound zip file ({_one_line(error)}); delete it to fetch it again"
+            f"{archive}: not a sound zip file ({one_line(error)}); delete it to fetch it again"
         ) from error
 
 
@@ -214,7 +212,7 @@ def _request(url: str, part: Path) -> Iterator[tuple[int | None, int]]:
                     have += len(block)
                     yield total, have
     except requests.RequestException as error:
-        raise _Broken(_one_line(error)) from error
+        raise _Broken(one_line(error)) from error
     if total is not None and have != total:
         raise _Broken(f"{have:,} of {total:,} bytes came")
 
@@ -229,15 +227,3 @@ def _whole_length(answer: object) -> int | None:
 
 def _length(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:150] or type(error).__name__

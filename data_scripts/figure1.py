@@ -45,3 +45,5 @@ FIGURE1 = DataSet(
     read=read,
     fetch=fetch,
 )
+
+DATA_SETS = (FIGURE1,)

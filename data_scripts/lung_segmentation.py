@@ -35,7 +35,7 @@ def read(root: Path, source: str) -> pd.DataFrame:
 def fetch(root: Path) -> None:
     """Fetch both sets: images and masks have the same name, whose last digit is the finding."""
     tree = fetch_repository("rochadiego/MultiResUNet-lung-segmentation", root)
-    files = [file for file in find_files(tree, "data/cxr/*.png") if file.stem[:6] in SOURCES]
+    files = [file for file in find_files(tree, "data/cxr/*") if file.stem[:6] in SOURCES]
     table = pd.DataFrame({"image_id": [file.stem for file in files], "file": files})
     table["mask"] = [tree / "data" / "masks" / file.name for file in files]
     table["source"] = table["image_id"].str[:6].map(SOURCES)
@@ -74,3 +74,5 @@ MONTGOMERY = DataSet(
     read=partial(read, source="Montgomery"),
     fetch=fetch,
 )
+
+DATA_SETS = (SHENZHEN, MONTGOMERY)

@@ -1,18 +1,42 @@
 """Cohorts by name, CSV file or folder; public data sets listed, fetched and checked.
 
-One file a public set. `load` turns what lies in the data folder into a cohort; `get` fetches the original
-into the same layout, so a local copy and a fetched one are read alike.
+One file a public set. `load_cohort` turns what lies in the data folder into a cohort; `get` fetches the
+original into the same layout, so a local copy and a fetched one are read alike.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
+from PIL import Image
+from tqdm import tqdm
 
+from data_scripts import synthetic
+from data_scripts.common import DataSet
+from data_scripts.covidgr import read_layout
+from sdnet_lib.config import cache_dir
+from sdnet_lib.data.cohort import CohortError, check_cohort, fingerprint, read_cohort
+from sdnet_lib.data.images import ImageError, read_gray
 from sdnet_lib.files import InputError
 
+MODULES = (  # a new set is a file with `DATA_SETS`, and its line here
+    "covidgr",
+    "cxr_collection",
+    "chestxray8",
+    "darkcovidnet",
+    "actualmed",
+    "figure1",
+    "lung_segmentation",
+    "covidx_mini",
+)
+PUBLIC: dict[str, DataSet] = {
+    data_set.name: data_set
+    for module in MODULES
+    for data_set in import_module(f"data_scripts.{module}").DATA_SETS
+}
 SYNTHETIC = {
     "phantom": "synthetic radiographs with known truth: one hospital",
     "phantom-biased": "synthetic, known truth: positives mostly severe, from other sites than negatives",
@@ -33,7 +57,7 @@ class Row(NamedTuple):
 
 def names() -> list[str]:
     """Return the registered names, the synthetic ones first."""
-    return [*SYNTHETIC, *(data_set.name for data_set in _public())]
+    return [*SYNTHETIC, *PUBLIC]
 
 
 def load_cohort(
@@ -68,9 +92,6 @@ def load_cohort(
     InputError
         If there is no such cohort, it breaks a rule of `check_cohort`, or the set is not in the data folder.
     """
-    from data_scripts.covidgr import read_layout
-    from sdnet_lib.data.cohort import CohortError, check_cohort, read_cohort
-
     if str(source) in names():
         return _load_named(str(source), data, profile, seed)
     path = Path(source)
@@ -85,16 +106,19 @@ def load_cohort(
 
 def _load_named(name: str, data: str | Path | None, profile: str, seed: int) -> pd.DataFrame:
     if name in SYNTHETIC:
-        from data_scripts import synthetic
-
         return synthetic.read(name, profile, seed)
-    data_set, root = _find(name), _root(data)
-    if not _is_here(data_set, root):
+    root = _root(data)
+    if not is_here(name, root):
         raise InputError(
             f"{name} is not in {root}: fetch it with `sdnet data get {name}`, "
             "or say with --data DIR where a copy lies"
         )
-    return data_set.read(root)
+    return PUBLIC[name].read(root)
+
+
+def is_here(name: str, data: str | Path) -> bool:
+    """Say whether the public set `name` lies in the folder `data`."""
+    return all((Path(data) / part).exists() for part in PUBLIC[name].needs)
 
 
 def describe(data: str | Path | None = None) -> list[Row]:
@@ -104,7 +128,7 @@ def describe(data: str | Path | None = None) -> list[Row]:
         Row(name, what, "as the profile says", "P: opacities (but for Normal-PCR+); N: none", *made)
         for name, what in SYNTHETIC.items()
     ]
-    return synthetic + [_row(data_set, _root(data)) for data_set in _public()]
+    return synthetic + [_row(data_set, _root(data)) for data_set in PUBLIC.values()]
 
 
 def get(name: str, data: str | Path | None = None) -> str:
@@ -115,10 +139,11 @@ def get(name: str, data: str | Path | None = None) -> str:
     InputError
         An unknown or synthetic name, or a download that fails; what came so far is kept and resumed.
     """
+    _must_be_known(name)
     if name in SYNTHETIC:
         raise InputError(f"{name} is synthetic: it is made when first used, there is nothing to fetch")
-    data_set, root = _find(name), _root(data, must_exist=False)
-    if not _is_here(data_set, root):
+    data_set, root = PUBLIC[name], _root(data, must_exist=False)
+    if not is_here(name, root):
         data_set.fetch(root)
     lines = _summary(data_set.read(root), data_set)
     return "\n".join([*lines, f"licence: {data_set.licence}", f"cite: {data_set.cite}"])
@@ -132,57 +157,23 @@ def check(name: str, data: str | Path | None = None, profile: str = "quick", see
     InputError
         The first thing that is wrong.
     """
-    from tqdm import tqdm
-
-    from sdnet_lib.data.cohort import fingerprint
-    from sdnet_lib.data.images import ImageError, read_gray
-
+    _must_be_known(name)
     cohort = load_cohort(name, data=data, profile=profile, seed=seed)
     for row in tqdm(cohort.to_dict("records"), desc=f"check {name}", unit="image", disable=None):
         shape = read_gray(row["file"]).shape
         for mask in (row.get("lung_mask"), row.get("lesion_mask")):
             if mask and _mask_shape(mask) != shape:
                 raise ImageError(mask, f"a mask of another size than {row['file']}")
-    data_set = None if name in SYNTHETIC else _find(name)
-    return "\n".join([*_summary(cohort, data_set), f"all images readable, fingerprint {fingerprint(cohort)}"])
+    readable = f"all images readable, fingerprint {fingerprint(cohort)}"
+    return "\n".join([*_summary(cohort, PUBLIC.get(name)), readable])
 
 
-def _public() -> list:
-    from data_scripts import (
-        actualmed,
-        chestxray8,
-        covidgr,
-        covidx_mini,
-        cxr_collection,
-        darkcovidnet,
-        figure1,
-    )
-    from data_scripts import lung_segmentation as lungs
-
-    return [
-        covidgr.COVIDGR,
-        cxr_collection.CXR_COLLECTION,
-        chestxray8.CHESTXRAY8,
-        darkcovidnet.DARKCOVIDNET,
-        actualmed.ACTUALMED,
-        figure1.FIGURE1,
-        lungs.SHENZHEN,
-        lungs.MONTGOMERY,
-        chestxray8.NIH_PNEUMONIA,
-        covidx_mini.COVIDX_MINI,
-    ]
-
-
-def _find(name: str) -> object:
-    for data_set in _public():
-        if data_set.name == name:
-            return data_set
-    raise InputError(f"unknown data set {name!r}: choose one of {', '.join(names())}")
+def _must_be_known(name: str) -> None:
+    if name not in names():
+        raise InputError(f"unknown data set {name!r}: choose one of {', '.join(names())}")
 
 
 def _root(data: str | Path | None, *, must_exist: bool = True) -> Path:
-    from sdnet_lib.config import cache_dir
-
     if data is None:
         return cache_dir() / "data"
     if must_exist and not Path(data).is_dir():
@@ -190,19 +181,15 @@ def _root(data: str | Path | None, *, must_exist: bool = True) -> Path:
     return Path(data)
 
 
-def _is_here(data_set: object, root: Path) -> bool:
-    return all((root / part).exists() for part in data_set.needs)
-
-
-def _row(data_set: object, root: Path) -> Row:
+def _row(data_set: DataSet, root: Path) -> Row:
     counts = ", ".join(f"{count} {label}" for label, count in data_set.published.items())
-    where = str(root) if _is_here(data_set, root) else f"not here: sdnet data get {data_set.name}"
+    where = str(root) if is_here(data_set.name, root) else f"not here: sdnet data get {data_set.name}"
     return Row(
         data_set.name, data_set.what, counts, data_set.labels, data_set.source, data_set.licence, where
     )
 
 
-def _summary(cohort: pd.DataFrame, data_set: object | None) -> list[str]:
+def _summary(cohort: pd.DataFrame, data_set: DataSet | None) -> list[str]:
     """Count a cohort, and say where it differs from the published one."""
     counts = {label: int((cohort["label"] == label).sum()) for label in ("N", "P")}
     lines = [
@@ -220,10 +207,6 @@ def _summary(cohort: pd.DataFrame, data_set: object | None) -> list[str]:
 
 
 def _mask_shape(path: str) -> tuple[int, int]:
-    from PIL import Image
-
-    from sdnet_lib.data.images import ImageError
-
     try:
         with Image.open(path) as mask:
             mask.load()

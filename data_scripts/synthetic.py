@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from sdnet_lib import __file__ as here
+import sdnet_lib
 from sdnet_lib.config import cache_dir, get_profile
 from sdnet_lib.data.cohort import read_cohort
 from sdnet_lib.files import code_hash, new_folder
 
-PACKAGE = Path(here).parent
+PACKAGE = Path(sdnet_lib.__file__).parent
 
 
 def read(name: str, profile: str, seed: int) -> pd.DataFrame:
     """Make a synthetic cohort of the profile's size, or take the one that the same code made before."""
-    from sdnet_lib.phantom import radiograph
+    from sdnet_lib.phantom import radiograph  # takes a second to import
 
     sizes = get_profile(profile)
     code = code_hash(PACKAGE / "phantom", PACKAGE / "data")

@@ -7,6 +7,7 @@ Heavy modules are imported by the command that needs them, so that ``sdnet --hel
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -61,11 +62,27 @@ def book(
     output: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder for html/ and executed/; _build by default.")
     ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Chapters at a time; the cores by default, 1 on a GPU.")
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse warnings of libraries too, as `make test` does.")
+    ] = False,
 ) -> None:
-    """Run the notebooks and build the web book from the executed copies."""
+    """Run the notebooks, several side by side, and build the web book from the executed copies."""
     from sdnet_lib.publish.build import build
 
-    build(output=output, profile=profile, dataset=dataset, data=data, only=only, seed=seed)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # like Ctrl-C: no kernel goes on
+    build(
+        output=output,
+        profile=profile,
+        dataset=dataset,
+        data=data,
+        only=only,
+        seed=seed,
+        jobs=jobs,
+        strict=strict,
+    )
 
 
 @app.command()
@@ -283,7 +300,7 @@ def data_check(name: Annotated[str, typer.Argument()], data: DataOption = None) 
 
 def main() -> None:
     """Run `sdnet`; turn what a user can cause into one line and an exit status."""
-    from sdnet_lib.publish.build import BookError
+    from sdnet_lib.publish.execution import BookError
 
     try:
         app()

@@ -100,8 +100,12 @@ def digest(*parts: str | bytes, digits: int = 16) -> str:
 
 
 def content_hash(file: str | Path) -> str:
-    """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
-    return digest(Path(file).read_bytes(), digits=64)
+    """Return the SHA-256 of a file's bytes as 64 hexadecimal digits; the file may be larger than memory."""
+    content = hashlib.sha256()
+    with open(file, "rb") as opened:
+        while block := opened.read(1 << 20):
+            content.update(block)
+    return content.hexdigest()
 
 
 @lru_cache

@@ -27,7 +27,7 @@ class CohortError(InputError):
 
 
 def read_cohort(source: str | Path, *, check_files: bool = True) -> pd.DataFrame:
-    """Read a cohort and check it; `data_scripts.load_cohort` also knows data sets by name.
+    """Read a cohort and check it; `data_scripts.registry.load_cohort` also knows data sets by name.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from sdnet_lib.data.images import resize
 from sdnet_lib.files import content_hash
 
-SIDE = 32  # pixels of a miniature; details finer than an eleventh of it tell patients apart
+MINIATURE = 32  # pixels of its side; details finer than an eleventh of it tell patients apart
 BLUR = 2.0
 
 
@@ -30,7 +30,7 @@ def signature(image: np.ndarray) -> np.ndarray:
     -------
     array of float, (1024,)
     """
-    small = resize(image, (SIDE, SIDE)).astype(float)
+    small = resize(image, (MINIATURE, MINIATURE)).astype(float)
     details = small - gaussian_filter(small, BLUR)
     details -= details.mean()
     return (details / max(np.linalg.norm(details), 1e-12)).ravel()

@@ -6,7 +6,6 @@ whatever those libraries say about a bad file into one kind of error.
 
 from __future__ import annotations
 
-import os
 import warnings
 from pathlib import Path
 
@@ -14,8 +13,9 @@ import numpy as np
 from PIL import Image, ImageOps
 from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT
 
-from sdnet_lib.files import InputError
+from sdnet_lib.files import InputError, one_line, whole
 
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".dcm", ".dicom")
 MAX_PIXELS = 80_000_000  # a chest radiograph has at most some 20 million; below Pillow's own limit
 _GREY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, Pillow's weights for red, green and blue
 _DETECTOR_BITS = (10, 12, 14, 16, 32)  # depths found inside files that store more than 8 bits
@@ -38,6 +38,25 @@ class ImageError(InputError):
 
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}"
+
+
+def find_images(folder: Path, pattern: str = "*") -> list[Path]:
+    """Return the image files of a folder, known by their suffix (one of `SUFFIXES`), sorted.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+    pattern : str
+        Glob pattern, relative to the folder: files in it by default, ``**/*`` with those in folders below.
+        Hidden files, and files in hidden folders, are left out.
+    """
+    return sorted(
+        file
+        for file in folder.glob(pattern)
+        if file.suffix.lower() in SUFFIXES
+        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+        and file.is_file()
+    )
 
 
 def read_gray(path: str | Path) -> np.ndarray:
@@ -84,7 +103,7 @@ def read_gray(path: str | Path) -> np.ndarray:
     except ImageError:
         raise
     except Exception as error:  # decoders raise anything, from OSError to struct.error; all mean a bad file
-        raise ImageError(path, f"cannot be decoded ({_one_line(error)})") from error
+        raise ImageError(path, f"cannot be decoded ({one_line(error)[:150]})") from error
     if image.max() == image.min():
         raise ImageError(path, "constant image: every pixel has the same grey level")
     return image.astype(np.float32)
@@ -110,13 +129,8 @@ def write_gray(path: str | Path, image: np.ndarray) -> None:
     if path.suffix.lower() not in formats:
         raise ImageError(path, "images are written as .png, .jpg or .jpeg")
     pixels = np.rint(np.clip(np.asarray(image, np.float32), 0, 1) * 255).astype(np.uint8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with whole(path) as part:
         Image.fromarray(pixels).save(part, format=formats[path.suffix.lower()], quality=95)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -183,9 +197,7 @@ def _read_tiff(path: Path) -> np.ndarray:
         pixels = page.asarray()
         if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
             return 1 - _to_unit(path, pixels)
-    if (
-        pixels.ndim == 3 and pixels.shape[0] in (3, 4) < pixels.shape[2:]
-    ):  # colour planes stored one after another
+    if pixels.ndim == 3 and pixels.shape[0] in (3, 4) < pixels.shape[2:]:  # colours one after another
         pixels = np.moveaxis(pixels, 0, -1)
     return _to_unit(path, pixels)
 
@@ -232,11 +244,8 @@ def _to_unit(path: Path, pixels: np.ndarray) -> np.ndarray:
         raise ImageError(path, "NaN or infinite grey levels")
     if pixels.ndim == 3 and pixels.shape[-1] in (3, 4):
         alpha = _to_unit(path, pixels[..., 3]) if pixels.shape[-1] == 4 else 1
-        return (
-            _to_unit(path, pixels[..., :3].reshape(len(pixels), -1)).reshape(*pixels.shape[:2], 3)
-            @ _GREY
-            * alpha
-        )
+        colours = _to_unit(path, pixels[..., :3].reshape(len(pixels), -1))  # one range for all three
+        return colours.reshape(*pixels.shape[:2], 3) @ _GREY * alpha
     if pixels.ndim != 2:
         raise ImageError(path, f"an array of shape {pixels.shape}, not a grey or colour image")
     low, high = pixels.min(), pixels.max()
@@ -257,7 +266,3 @@ def _min_max(pixels: np.ndarray) -> np.ndarray:
 def _check_size(path: Path, height: int, width: int) -> None:
     if height * width > MAX_PIXELS:
         raise ImageError(path, f"{width} x {height} pixels: over {MAX_PIXELS:,}")
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:150] or type(error).__name__

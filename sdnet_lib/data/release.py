@@ -2,15 +2,8 @@
 
 The rules are the paper's (Section 3): an RT-PCR and an expert's reading within 24 hours of the X-ray, PA
 views only, one machine, severity by RALE, as many negatives as positives. Thresholds are arguments whose
-defaults are the paper's values. The tables may come from `sdnet_lib.phantom.hospital` or from a real archive:
-
-- studies, one row an exposure: ``study_id, patient_id, sex, machine, view, taken`` and, where the pixels
-  were compared, ``picture`` (equal values: the same picture; see `sdnet_lib.data.duplicates`);
-- pcr, one row a test: ``patient_id, sampled, result`` (positive, negative, inconclusive or blank);
-- readings, one row a reading: ``study_id, reader, read_at, score`` (0 to 8, blank if none was given).
-
-Read CSV files of a real archive with ``dtype=str``, lest ids lose their zeros: numbers and times are
-converted here.
+defaults are the paper's values. The tables, described in `sdnet_lib.data.records`, may come from
+`sdnet_lib.phantom.hospital` or from a real archive.
 """
 
 from __future__ import annotations
@@ -19,49 +12,16 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-import pandera.pandas as pa
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from sdnet_lib.data import severity
-from sdnet_lib.files import InputError
+from sdnet_lib.data.records import checked
 
 NEEDED = ["patient_id", "sex", "machine", "view", "taken"]
-
-
-def _column(dtype: object, *checks: pa.Check, nullable: bool = True, unique: bool = False) -> pa.Column:
-    return pa.Column(dtype, list(checks), nullable=nullable, unique=unique, coerce=True)
-
-
-SCHEMAS = {
-    "studies": pa.DataFrameSchema(
-        {
-            "study_id": _column(str, nullable=False, unique=True),
-            "patient_id": _column(str),
-            "sex": _column(str, pa.Check.isin(["F", "M"])),
-            "machine": _column(str),
-            "view": _column(str),
-            "taken": _column("datetime64[ns]"),
-        }
-    ),
-    "pcr": pa.DataFrameSchema(
-        {
-            "patient_id": _column(str, nullable=False),
-            "sampled": _column("datetime64[ns]"),
-            "result": _column(str, pa.Check.isin(["positive", "negative", "inconclusive"])),
-        }
-    ),
-    "readings": pa.DataFrameSchema(
-        {
-            "study_id": _column(str, nullable=False),
-            "reader": _column(str, nullable=False),
-            "read_at": _column("datetime64[ns]"),
-            "score": _column(float, pa.Check.isin(range(9))),
-        }
-    ),
-}
+RELEASED = "released"
 
 
 def release(
@@ -72,7 +32,7 @@ def release(
     Parameters
     ----------
     studies, pcr, readings : DataFrame
-        The three tables of the module's first lines.
+        See `sdnet_lib.data.records`.
     **rules
         The thresholds of `judge`.
 
@@ -98,9 +58,6 @@ def release(
     first = ["image_id", "file", "label", "severity", "patient_id", "source", "view"]
     cohort = cohort[first + [name for name in cohort if name not in first]]
     return cohort.sort_values(["label", "image_id"], ignore_index=True), flow(judged)
-
-
-RELEASED = "released"
 
 
 def judge(
@@ -146,8 +103,8 @@ def judge(
         The studies, and ``label`` ("N", "P" or ""), ``severity``, ``rale`` (missing where not read), and
         ``reason``: an ordered categorical with the rules in the order they were applied, then `RELEASED`.
     """
-    studies = _checked("studies", studies)
-    pcr, readings = _checked("pcr", pcr), _checked("readings", readings)
+    studies = checked("studies", studies)
+    pcr, readings = checked("pcr", pcr), checked("readings", readings)
     if machines is None:
         machines = studies.loc[studies["view"].isin(views), "machine"].mode().tolist()[:1]
     picture = studies["picture"] if "picture" in studies else pd.Series(pd.NA, studies.index)
@@ -275,19 +232,6 @@ def giveaway(cohort: pd.DataFrame, columns: Sequence[str]) -> float:
     return float(
         cross_val_score(model, values, positive, groups=patients, cv=folds, scoring="roc_auc").mean()
     )
-
-
-def _checked(name: str, table: pd.DataFrame) -> pd.DataFrame:
-    try:
-        return SCHEMAS[name].validate(table.reset_index(drop=True), lazy=True)
-    except pa.errors.SchemaErrors as error:
-        case = error.failure_cases.iloc[0]
-        if case["check"] == "column_in_dataframe":
-            raise InputError(f"table {name}: column {case['failure_case']!r} is missing") from None
-        raise InputError(
-            f"table {name}, row {case['index']}, column {case['column']}: "
-            f"{case['failure_case']!r} fails {case['check']}"
-        ) from None
 
 
 def _labels(studies: pd.DataFrame, pcr: pd.DataFrame, hours: float) -> pd.Series:

@@ -1,4 +1,4 @@
-"""Who trains, who decides when to stop, and who is tested: a patient is always on one side."""
+"""Which images train, validate and test: training, validation and test part never share a patient."""
 
 from __future__ import annotations
 
@@ -12,7 +12,15 @@ from sdnet_lib.files import InputError
 
 
 class Split(NamedTuple):
-    """Who trains, who decides when to stop, and who is tested: positions of rows, sorted int arrays."""
+    """One fold of one repeat.
+
+    Attributes
+    ----------
+    repeat, fold : int
+        Counted from 0.
+    train, valid, test : array of int
+        Positions of rows, sorted: what a network learns from, what decides when it stops, what tests it.
+    """
 
     repeat: int
     fold: int
@@ -22,7 +30,7 @@ class Split(NamedTuple):
 
 
 def splits(cohort: pd.DataFrame, repeats: int, folds: int, seed: int = 0) -> list[Split]:
-    """Split a cohort for repeated cross-validation, keeping a patient on one side.
+    """Split a cohort for repeated cross-validation, keeping a patient in one part.
 
     Patients are drawn, not images, stratified by the label and severity of their worst image; severity levels
     with fewer patients than folds are joined. A tenth of the training part, drawn the same way, becomes the
@@ -40,7 +48,7 @@ def splits(cohort: pd.DataFrame, repeats: int, folds: int, seed: int = 0) -> lis
     Raises
     ------
     InputError
-        If a label has too few patients to be on every side.
+        If a label has too few patients to be in every part.
     """
     if folds < 2 or repeats < 1:
         raise InputError(f"{repeats} repeats of {folds} folds: at least 1 repeat and 2 folds are needed")
@@ -52,14 +60,14 @@ def splits(cohort: pd.DataFrame, repeats: int, folds: int, seed: int = 0) -> lis
             part = table.iloc[rest].reset_index(drop=True)
             fewest = _worst_images(part)["label"].value_counts().min()
             tenths = _patient_folds(part, min(10, max(2, fewest)), seed + repeat)
-            train, valid = min(tenths, key=lambda sides: abs(len(sides[1]) - len(part) / 10))
-            sides = (rest[train], rest[valid], test)
-            result.append(Split(repeat, fold, *(np.sort(order[side]) for side in sides)))
+            train, valid = min(tenths, key=lambda fold: abs(len(fold[1]) - len(part) / 10))
+            parts = (rest[train], rest[valid], test)
+            result.append(Split(repeat, fold, *(np.sort(order[indices]) for indices in parts)))
     return result
 
 
 def _patient_folds(table: pd.DataFrame, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the rows of either side of each fold.
+    """Return the rows outside and inside of each fold.
 
     scikit-learn's StratifiedGroupKFold would balance images too, but up to version 1.7, the last for
     Python 3.10, it does not stratify when it shuffles.

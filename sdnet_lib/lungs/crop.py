@@ -24,10 +24,10 @@ from PIL import Image
 from scipy import ndimage
 from tqdm import tqdm
 
-from sdnet_lib.config import pick_device
-from sdnet_lib.data.cohort import write_cohort
+from sdnet_lib.config import cache_dir, pick_device
+from sdnet_lib.data.cohort import fingerprint, read_cohort, write_cohort
 from sdnet_lib.data.images import ImageError, read_gray, resize, write_gray
-from sdnet_lib.files import InputError, write_text
+from sdnet_lib.files import InputError, new_folder, write_text
 from sdnet_lib.lungs.unet import SIDE, WEIGHTS, load, normalise
 
 Box = tuple[int, int, int, int]
@@ -236,6 +236,40 @@ def crop_cohort(cohort: pd.DataFrame, out: str | Path, *, masks: bool = False) -
         named = "; ".join(str(error) for error in bad[:10]) + ("; ..." if len(bad) > 10 else "")
         raise InputError(f"{len(bad)} of {len(cohort)} images could not be cropped, all others were: {named}")
     return crops
+
+
+def cached_crops(cohort: pd.DataFrame) -> pd.DataFrame:
+    """Return a cohort cropped to its lungs, from the cache if it was cropped before.
+
+    Parameters
+    ----------
+    cohort : pandas.DataFrame
+        A checked cohort.
+
+    Returns
+    -------
+    pandas.DataFrame
+        What `crop_cohort` returns, in the order of `cohort`; the files lie in the cache folder.
+
+    Raises
+    ------
+    InputError
+        If files could not be read: nothing is kept in the cache then.
+    """
+    folder = cache_dir() / "crops" / f"{fingerprint(cohort)}-{networks_key(cohort)}"
+    if not folder.is_dir():
+        with new_folder(folder) as part:
+            crop_cohort(cohort, part)
+    table = read_cohort(folder, check_files=False).set_index("image_id", drop=False)
+    return table.loc[cohort["image_id"]].reset_index(drop=True)
+
+
+def crop_boxes(cohort: pd.DataFrame) -> list[Box]:
+    """Return where the crops of `cached_crops` are: left, top, right, bottom in pixels of each image."""
+    folder = Path(cached_crops(cohort)["file"].iloc[0]).parent.parent
+    table = pd.read_csv(folder / "boxes.csv", dtype={"image_id": str})
+    rows = table.set_index("image_id").loc[cohort["image_id"], list(BOX[:4])]
+    return [tuple(map(int, row)) for row in rows.itertuples(index=False)]
 
 
 def _segment(model: torch.nn.Module, rows: list[dict]) -> list[tuple]:

@@ -1,53 +1,36 @@
-"""Every figure of the book, in one style: data in, a matplotlib Figure out."""
+"""Every figure of the book, in one style: data in, a matplotlib Figure out.
 
-from sdnet_lib.plots.explanations import change_curves, explanation_rows, method_maps, write_panel
-from sdnet_lib.plots.pictures import (
-    comparison,
-    contact_sheet,
-    extents,
-    flow_diagram,
-    lung_outlines,
-    lung_parts,
-    margins,
-)
-from sdnet_lib.plots.results import (
-    decision_curves,
-    precision_recall_curves,
-    reliability_diagram,
-    roc_curves,
-    run_spread,
-    severity_accuracy,
-)
-from sdnet_lib.plots.style import CLASS_COLOURS, COLOURS, CYCLE, MARKERS, WIDTH, canvas, style
-from sdnet_lib.plots.twins import loss_terms, training_runs, twin_answers, twin_rows
+All figures are names of this package, and each loads its module when it is first used: a process that only
+draws the panels of `sdnet predict` does not wait for seaborn and pandas, which it does not need.
+"""
 
-__all__ = [
-    "CLASS_COLOURS",
-    "COLOURS",
-    "CYCLE",
-    "MARKERS",
-    "WIDTH",
-    "canvas",
-    "change_curves",
-    "comparison",
-    "contact_sheet",
-    "decision_curves",
-    "explanation_rows",
-    "extents",
-    "flow_diagram",
-    "loss_terms",
-    "lung_outlines",
-    "lung_parts",
-    "margins",
-    "method_maps",
-    "precision_recall_curves",
-    "reliability_diagram",
-    "roc_curves",
-    "run_spread",
-    "severity_accuracy",
-    "style",
-    "training_runs",
-    "twin_answers",
-    "twin_rows",
-    "write_panel",
-]
+from importlib import import_module
+
+MODULES = {
+    "cohorts": ("extents", "flow_diagram"),
+    "explanations": ("explanation_rows", "method_maps", "write_panel"),
+    "lines": ("change_curves", "loss_terms", "margins", "training_runs"),
+    "pictures": ("contact_sheet", "lung_outlines", "lung_parts"),
+    "results": (
+        "comparison",
+        "decision_curves",
+        "precision_recall_curves",
+        "reliability_diagram",
+        "roc_curves",
+        "run_spread",
+        "severity_accuracy",
+    ),
+    "theme": ("CLASS_COLOURS", "COLOURS", "canvas", "style"),
+    "twins": ("twin_answers", "twin_rows"),
+}
+HOMES = {name: module for module, names in MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(HOMES)

@@ -1,4 +1,4 @@
-"""Figures of explanations: why positive and why negative, methods side by side, what happens as pixels go."""
+"""Figures of explanations: why positive and why negative, methods side by side; without seaborn or pandas."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sdnet_lib.plots.style import CLASS_COLOURS, COLOURS, CYCLE, MARKERS, WIDTH, canvas, style
+from sdnet_lib.plots.theme import CLASS_COLOURS, COLOURS, SMALL, WIDTH, canvas, style
 
 BRIGHT = 0.995  # of the pixels of a map are below the highest colour, where a map has few bright pixels
-HEAT = "viridis"  # even, told apart by readers with any kind of colour vision, and in print
-LINE = 135  # letters of a note that fit in a line
+HEAT = "viridis"  # even, and distinct for readers with any kind of colour vision and in print
+LINE = 120  # letters of a note that fit in a line
+TITLE = 100  # letters of all titles in a row that fit side by side
 STRONGEST = 0.65  # opacity of the highest value of a map; zero is transparent
 WHY = {"P": "why positive", "N": "why negative"}
 ORDER = ("N", "P")  # of the maps
@@ -34,8 +35,8 @@ def _overlay(axis: Axes, image: np.ndarray, heat: np.ndarray | None) -> None:
 def _scale(figure: Figure, axes: np.ndarray, label: str) -> None:
     colours = mpl.cm.ScalarMappable(mpl.colors.Normalize(0, 1), HEAT)
     bar = figure.colorbar(colours, ax=axes, location="bottom", fraction=0.05, aspect=40, shrink=0.6)
-    bar.set_label(label, fontsize=8)
-    bar.ax.tick_params(labelsize=8)
+    bar.set_label(label, fontsize=SMALL)
+    bar.ax.tick_params(labelsize=SMALL)
 
 
 @style()
@@ -66,25 +67,24 @@ def explanation_rows(
     note : str
         Above all.
     """
-    side = WIDTH / 3
-    heights = [side * image.shape[0] / image.shape[1] for image in images]
+    heights = [WIDTH / 3 * image.shape[0] / image.shape[1] for image in images]
     lines = [part for line in note.splitlines() for part in textwrap.wrap(line, LINE)]
-    height = sum(heights) + 0.28 * len(images) + 0.75 + 0.15 * len(lines)
+    height = sum(heights) + 0.28 * len(images) + 0.75 + 0.165 * len(lines)
     figure, axes = canvas(len(images), 3, height=height, height_ratios=heights)
     for row, (image, pair, title, decision) in enumerate(zip(images, maps, titles, decisions, strict=True)):
         _overlay(axes[row, 0], image, None)
-        axes[row, 0].set_title(title, fontsize=9)
+        axes[row, 0].set_title(title, fontsize=SMALL)
         for axis, label in zip(axes[row, 1:], ("P", "N"), strict=True):
             _overlay(axis, image, pair[ORDER.index(label)])
             own = label == decision
             look = {"color": CLASS_COLOURS[label], "fontweight": "bold"} if own else {}
-            axis.set_title(WHY[label] + ("" if own else " (counterfactual)"), fontsize=9, **look)
+            axis.set_title(WHY[label] + ("" if own else " (counterfactual)"), fontsize=SMALL, **look)
         if outlines is not None and outlines[row].any():
             for axis in axes[row]:
                 axis.contour(outlines[row], levels=[0.5], colors=COLOURS["orange"], linewidths=1)
-    _scale(figure, axes, "share of the map's own maximum")
+    _scale(figure, axes, "fraction of the map's own maximum")
     if note:
-        figure.suptitle("\n".join(lines), fontsize=8, x=0.01, ha="left")
+        figure.suptitle("\n".join(lines), fontsize=SMALL, x=0.01, ha="left")
     return figure
 
 
@@ -111,42 +111,19 @@ def method_maps(
         For instance true lesions.
     """
     columns = len(maps) + 1
-    figure, axes = canvas(len(images), columns, height=len(images) * WIDTH / columns + 1.0)
+    figure, axes = canvas(len(images), columns, height=len(images) * WIDTH / columns + 1.3)
     for row, image in enumerate(images):
         _overlay(axes[row, 0], image, None)
-        axes[row, 0].set_ylabel(titles[row], fontsize=8)
+        axes[row, 0].set_ylabel(titles[row], fontsize=SMALL)
         for axis, (method, found) in zip(axes[row, 1:], maps.items(), strict=True):
             most = max(np.quantile(found[row], BRIGHT), 1e-9)
             _overlay(axis, image, np.clip(found[row] / most, 0, 1))
             if row == 0:
-                axis.set_title(method, fontsize=7)
+                axis.set_title(textwrap.fill(method, TITLE // columns), fontsize=SMALL)
         if outlines is not None and outlines[row].any():
             for axis in axes[row]:
                 axis.contour(outlines[row], levels=[0.5], colors=COLOURS["orange"], linewidths=0.8)
-    _scale(figure, axes, f"share of what {BRIGHT:.1%} of a map's pixels are below")
-    return figure
-
-
-@style()
-def change_curves(curves: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
-    """Show how an answer changes while pixels vanish or appear: a panel a kind of curve, a line a method.
-
-    Parameters
-    ----------
-    curves : mapping of str to mapping of str to array, (n, steps + 1)
-        Kind, then method, then probabilities from `pointing.curve`; their mean is drawn.
-    """
-    figure, axes = canvas(1, len(curves), height=3.0, sharey=True)
-    for axis, (kind, methods) in zip(axes[0], curves.items(), strict=True):
-        for number, (method, values) in enumerate(methods.items()):
-            look = {"color": CYCLE[number % len(CYCLE)], "marker": MARKERS[number % len(MARKERS)]}
-            share = np.linspace(0, 100, values.shape[1])
-            axis.plot(share, values.mean(0), label=method, markersize=4, **look)
-        verb = "blurred" if kind == "deletion" else "restored"
-        axis.set(title=kind, xlabel=f"pixels {verb}, highest first (%)", ylim=(0, 1))
-        axis.grid(axis="y")
-    axes[0, 0].set_ylabel("mean probability")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=4, fontsize=8)
+    _scale(figure, axes, f"fraction of what {BRIGHT:.1%} of a map's pixels are below")
     return figure
 
 
@@ -170,7 +147,7 @@ def write_panel(
     figure = explanation_rows([shown], [heat], ["radiograph"], [decision], note=f"{note}\n{title}")
     part = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
-        options = {"compress_level": 1}  # drawing shall not wait for a smaller file
+        options = {"compress_level": 1}  # drawing does not wait for a smaller file
         figure.savefig(part, format="png", dpi=80, pil_kwargs=options, metadata={"Warning": warning})
         os.replace(part, file)
     finally:

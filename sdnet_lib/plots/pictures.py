@@ -1,4 +1,4 @@
-"""Figures of images and cohorts: contact sheets, outlines, comparisons with intervals, flow diagrams."""
+"""Figures of radiographs: contact sheets, and outlines of lungs, of their parts and of what a crop keeps."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 import matplotlib as mpl
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from sdnet_lib.plots.style import COLOURS, CYCLE, MARKERS, WIDTH, canvas, style
+from sdnet_lib.plots.theme import COLOURS, SMALL, WIDTH, canvas, style
 
 
 @style()
@@ -45,93 +44,7 @@ def contact_sheet(
             continue
         axis.imshow(images[number], vmin=0, vmax=1)
         if titles is not None:
-            axis.set_title(titles[number], fontsize=9, color=colours[number] if colours else "black")
-    return figure
-
-
-@style()
-def comparison(
-    table: pd.DataFrame,
-    *,
-    label: str,
-    value: str,
-    low: str | None = None,
-    high: str | None = None,
-    group: str | None = None,
-    xlabel: str = "",
-    limits: tuple[float, float] = (0.0, 1.0),
-    baseline: float | None = None,
-    baseline_name: str = "chance",
-) -> Figure:
-    """Compare values, one line a `label` and one colour and marker a `group`, with intervals if given.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Long form: one row a (label, group). Order of first appearance is kept, from the top down.
-    label, value, low, high, group : str
-        Column names; `low` and `high` bound the interval.
-    limits : (float, float)
-        Range of the horizontal axis.
-    baseline : float, optional
-        Where to draw a dashed line: what a model that knows nothing reaches.
-    """
-    labels = list(dict.fromkeys(table[label]))
-    groups = list(dict.fromkeys(table[group])) if group else [None]
-    figure, axes = canvas(height=0.7 + len(labels) * (0.22 + 0.13 * len(groups)))
-    axis = axes[0, 0]
-    for number, name in enumerate(groups):
-        rows = table[table[group] == name] if group else table
-        shift = (number - (len(groups) - 1) / 2) * 0.7 / len(groups)
-        y = np.array([labels.index(entry) for entry in rows[label]]) + shift
-        if low and high:
-            axis.hlines(y, rows[low], rows[high], color=CYCLE[number % len(CYCLE)], linewidth=2)
-        look = {"color": CYCLE[number % len(CYCLE)], "label": name, "clip_on": False}
-        axis.plot(rows[value], y, MARKERS[number % len(MARKERS)], **look)
-    if baseline is not None:
-        axis.axvline(baseline, color=COLOURS["grey"], linestyle="--", zorder=0, label=baseline_name)
-    axis.set(yticks=range(len(labels)), yticklabels=labels, xlim=limits, xlabel=xlabel)
-    axis.set_ylim(len(labels) - 0.5, -0.5)
-    axis.grid(axis="x")
-    if group or baseline is not None:
-        figure.legend(loc="outside upper left", ncols=4, fontsize=9)
-    return figure
-
-
-@style()
-def flow_diagram(flow: pd.DataFrame, released: dict[str, int]) -> Figure:
-    """Draw who was excluded, and why, between an archive and its release.
-
-    Parameters
-    ----------
-    flow : DataFrame
-        Columns ``rule, excluded, left``; the first row is the archive, see `sdnet_lib.data.release.flow`.
-    released : dict of str to int
-        Images by class, for the last box.
-    """
-    figure, axes = canvas(height=0.42 * len(flow) + 0.6)
-    axis = axes[0, 0]
-    axis.set(xlim=(0.4, 8.4), ylim=(len(flow) + 0.35, -0.6))
-    axis.set_axis_off()
-    box = {
-        "boxstyle": "round,pad=0.35",
-        "facecolor": "white",
-        "edgecolor": COLOURS["black"],
-        "linewidth": 0.8,
-    }
-    out = box | {"edgecolor": COLOURS["vermilion"]}
-    arrow = {"arrowstyle": "-|>", "color": COLOURS["grey"], "linewidth": 0.8}
-    end = len(flow) - 0.2
-    axis.annotate("", (2, end - 0.2), (2, 0), arrowprops=arrow)
-    axis.text(
-        2, 0, f"{flow['left'].iloc[0]} studies {flow['rule'].iloc[0]}", ha="center", va="center", bbox=box
-    )
-    for y, (rule, excluded, left) in enumerate(flow.iloc[1:].itertuples(index=False), start=1):
-        axis.annotate("", (4.2, y - 0.5), (2, y - 0.5), arrowprops=arrow)
-        axis.text(4.3, y - 0.5, f"{excluded}  {rule}", va="center", bbox=out, fontsize=9)
-        axis.text(1.9, y, f"{left} left ", ha="right", va="center", fontsize=9, color=COLOURS["grey"])
-    classes = ", ".join(f"{count} {name}" for name, count in released.items())
-    axis.text(2, end, f"released: {classes}", ha="center", va="center", bbox=box | {"facecolor": "#e8f1f8"})
+            axis.set_title(titles[number], fontsize=SMALL, color=colours[number] if colours else "black")
     return figure
 
 
@@ -161,36 +74,10 @@ def lung_parts(
             colour = COLOURS["orange"] if hit else "white"
             axis.contour(mask, levels=[0.5], colors=colour, linewidths=1.2 if hit else 0.5)
             middle = np.argwhere(mask).mean(axis=0)
-            text = axis.text(middle[1], middle[0], name, color=colour, ha="center", va="center", fontsize=7)
+            text = axis.text(
+                middle[1], middle[0], name, color=colour, ha="center", va="center", fontsize=SMALL
+            )
             text.set_path_effects([withStroke(linewidth=2, foreground="black")])
-    return figure
-
-
-@style()
-def extents(scores: pd.DataFrame, levels: pd.Series) -> Figure:
-    """Show real extents: how many images have each, by level, and the density that goes with it.
-
-    Parameters
-    ----------
-    scores : DataFrame
-        ``extent`` (0 to 8) and ``opacity`` (0 to 6), one row an image; see `sdnet_lib.data.extents`.
-    levels : Series, ordered categorical
-        The level of each row; see `sdnet_lib.data.severity.extent_severities`.
-    """
-    figure, axes = canvas(1, 2, height=3.0)
-    bars, dots = axes[0]
-    edges = (np.arange(26) - 0.5) / 3  # one bar for each mean of three whole numbers
-    groups = [scores.loc[levels == level, "extent"] for level in levels.cat.categories]
-    bars.hist(
-        groups, edges, stacked=True, label=list(levels.cat.categories), edgecolor="white", linewidth=0.5
-    )
-    bars.set(
-        xlabel="extent, mean of three raters", ylabel="images", title=f"{len(scores)} real images by extent"
-    )
-    bars.legend(fontsize=8)
-    counts = scores.groupby(["extent", "opacity"]).size().reset_index(name="images")
-    dots.scatter(counts["extent"], counts["opacity"], 14 * counts["images"], alpha=0.7)
-    dots.set(xlabel="extent (0 to 8)", ylabel="density (0 to 6)", title="wider is denser (area: images)")
     return figure
 
 
@@ -229,25 +116,4 @@ def lung_outlines(
             axis.add_patch(
                 mpl.patches.Rectangle((left, top), *size, fill=False, color=COLOURS["sky"], lw=1.5)
             )
-    return figure
-
-
-@style()
-def margins(table: pd.DataFrame) -> Figure:
-    """Show what a margin buys and what it costs: whole lungs and more image, against the margin.
-
-    Parameters
-    ----------
-    table : DataFrame
-        `margin`, `whole` (images whose lungs are not cut) and `image_kept` (mean), all shares.
-    """
-    figure, axes = canvas(height=2.8)
-    axis = axes[0, 0]
-    lines = (("whole", "images whose lungs stay whole"), ("image_kept", "image kept, mean"))
-    for marker, (column, name) in zip(MARKERS, lines, strict=False):
-        axis.plot(100 * table["margin"], 100 * table[column], marker=marker, label=name)
-    axis.axvline(2.5, color=COLOURS["grey"], linestyle="--", zorder=0, label="the paper's margin")
-    axis.set(xlabel="margin on each side (% of the rectangle)", ylabel="%", ylim=(0, 103))
-    axis.grid(axis="y")
-    axis.legend(fontsize=9)
     return figure

@@ -1,4 +1,4 @@
-"""Figures of results: spread over runs, curves with their bands, calibration, accuracy by severity."""
+"""Figures of results: values with intervals, spread over runs, curves with bands, calibration, severity."""
 
 from __future__ import annotations
 
@@ -6,22 +6,77 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from seaborn import objects as so
 
 from sdnet_lib.evaluation.tables import title
-from sdnet_lib.plots.style import COLOURS, CYCLE, MARKERS, WIDTH, canvas, style
+from sdnet_lib.plots.theme import COLOURS, WIDTH, canvas, draw, legend, looks, sheet, style
 
-SQUARE = WIDTH / 2  # side of a figure whose axes both run from 0 to 1
+CHANCE = {"color": COLOURS["grey"], "linestyle": "--", "zorder": 0}
 UNIT = (-0.01, 1.01)
+HALVES = (0, 0.5, 1)
 
 
-def _look(number: int) -> dict[str, str]:
-    return {"color": CYCLE[number % len(CYCLE)], "marker": MARKERS[number % len(MARKERS)]}
+@style()
+def comparison(
+    table: pd.DataFrame,
+    *,
+    label: str,
+    value: str,
+    low: str | None = None,
+    high: str | None = None,
+    group: str | None = None,
+    xlabel: str = "",
+    limits: tuple[float, float] = (0.0, 1.0),
+    baseline: float | None = None,
+    baseline_name: str = "chance",
+) -> Figure:
+    """Compare values, one line a `label` and one colour and marker a `group`, with intervals if given.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Long form: one row a (label, group). Order of first appearance is kept, from the top down.
+    label, value, low, high, group : str
+        Column names; `low` and `high` bound the interval.
+    limits : (float, float)
+        Range of the horizontal axis.
+    baseline : float, optional
+        Where to draw a dashed line: what a model that knows nothing reaches.
+
+    Raises
+    ------
+    ValueError
+        If a (label, group) has several rows, whose intervals would be drawn as one.
+    """
+    if table.duplicated([label, group] if group else label).any():
+        raise ValueError(f"several rows of one {label}" + (f" and {group}" if group else ""))
+    groups = table[group].nunique() if group else 1
+    figure, axes = canvas(height=0.6 + table[label].nunique() * (0.22 + 0.13 * groups))
+    bounds = {"xmin": low, "xmax": high} if low and high else {}
+    draw(_points(table, label, value, group, bounds, orient="y"), axes[0, 0])
+    if baseline is not None:
+        axes[0, 0].axvline(baseline, label=baseline_name, **CHANCE)
+    axes[0, 0].set(xlim=limits, xlabel=xlabel, ylabel="")
+    legend(figure)
+    return figure
 
 
-def _legend(figure: Figure) -> None:
-    figure.legend(loc="outside upper left", ncols=3, fontsize=9)
+def _points(
+    table: pd.DataFrame, place: str, value: str, group: str | None, bounds: dict[str, str], orient: str
+) -> so.Plot:
+    """Return points at `place` along the axis `orient`, groups side by side, and their intervals."""
+    names = {place: str} | ({group: str} if group else {})  # categories and numbers too are names here
+    table = table.astype(names).reset_index(drop=True)
+    along = {"x": place, "y": value} if orient == "x" else {"x": value, "y": place}
+    plot = so.Plot(table, **along, color=group, marker=group)
+    side_by_side = so.Dodge(by=["color"])
+    if bounds:
+        plot = plot.add(so.Range(linewidth=2), side_by_side, orient=orient, legend=False, **bounds)
+    whole = {"clip_on": False}  # no half dots on the edge of the axes
+    plot = plot.add(so.Dot(artist_kws=whole), side_by_side, orient=orient)
+    scales = {orient: so.Nominal(order=table[place].unique().tolist())}  # keeps rows without a value
+    return plot.scale(**scales, **(looks(table[group].unique(), "color", "marker") if group else {}))
 
 
 @style()
@@ -33,6 +88,8 @@ def run_spread(
     baseline: float | None = None,
 ) -> Figure:
     """Show a measure of every run: one line an approach, one dot a run, a bar at the mean.
+
+    Dots of one repetition share a height, so that a repetition that went badly shows as a line.
 
     Parameters
     ----------
@@ -46,21 +103,21 @@ def run_spread(
     baseline : float, optional
         Where to draw a dashed line, such as the accuracy of always naming the larger class.
     """
-    groups = list(runs[measure].groupby("approach", sort=False))
-    figure, axes = canvas(height=0.8 + 0.45 * len(groups))
-    axis = axes[0, 0]
-    for number, (_, values) in enumerate(groups):
-        # Dots of one repetition share a height, so that a repetition that went badly shows as a line.
-        repeat = pd.factorize(values.index.get_level_values("repeat"))[0]
-        height = number + 0.5 * ((repeat + 0.5) / (repeat.max() + 1) - 0.5)
-        axis.plot(values, height, "o", color=CYCLE[number % len(CYCLE)], alpha=0.6, markersize=4)
-        axis.vlines(values.mean(), number - 0.35, number + 0.35, color=COLOURS["black"], linewidth=2)
+    values = runs[measure].reset_index()
+    values["approach"] = [title(approach, names) for approach in values["approach"]]
+    rows = values["approach"].unique().tolist()
+    figure, axes = canvas(height=0.8 + 0.45 * len(rows))
+    plot = (
+        so.Plot(values, x=measure, y="approach")
+        .add(so.Dot(pointsize=4, alpha=0.6), so.Dodge(by=["group"]), color="approach", group="repeat")
+        .add(so.Dash(color=COLOURS["black"], linewidth=2, width=0.7), so.Agg("mean"))
+        .scale(y=so.Nominal(order=rows), **looks(rows, "color"))
+    )
+    draw(plot, axes[0, 0])
+    figure.legends.clear()  # the rows have names
     if baseline is not None:
-        axis.axvline(baseline, color=COLOURS["grey"], linestyle="--", zorder=0)
-    ticks = [title(approach, names) for approach, _ in groups]
-    axis.set(yticks=range(len(groups)), yticklabels=ticks, xlabel=f"{measure}, one dot a run, bar: mean")
-    axis.set_ylim(len(groups) - 0.5, -0.5)
-    axis.grid(axis="x")
+        axes[0, 0].axvline(baseline, **CHANCE)
+    axes[0, 0].set(xlabel=f"{measure}, one dot a run, bar: mean", ylabel="")
     return figure
 
 
@@ -73,13 +130,10 @@ def roc_curves(curves: Mapping[str, pd.DataFrame], *, names: Mapping[str, str] |
     curves : dict of str to DataFrame
         From `evaluation.curves.roc`, by approach.
     """
-    figure, axes = canvas(width=SQUARE * 1.3, height=SQUARE * 1.25)
-    axis = axes[0, 0]
-    for number, (approach, curve) in enumerate(curves.items()):
-        _curve(axis, curve, "false_positive_rate", "sensitivity", title(approach, names), number)
-    axis.plot([0, 1], [0, 1], "--", color=COLOURS["grey"], zorder=0, label="chance")
-    axis.set(xlim=UNIT, ylim=UNIT, xlabel="1 − specificity", ylabel="sensitivity", aspect="equal")
-    _legend(figure)
+    figure = _curves(curves, names, "false_positive_rate", "sensitivity")
+    figure.axes[0].plot([0, 1], [0, 1], label="chance", **CHANCE)
+    figure.axes[0].set(xlabel="1 − specificity", ylabel="sensitivity")
+    legend(figure, beside=True)
     return figure
 
 
@@ -94,25 +148,41 @@ def precision_recall_curves(
     curves : dict of str to DataFrame
         From `evaluation.curves.precision_recall`, by approach.
     prevalence : float
-        Share of positives: the precision of a guess.
+        Fraction of positives: the precision of a guess.
     """
-    figure, axes = canvas(width=SQUARE * 1.3, height=SQUARE * 1.25)
-    axis = axes[0, 0]
-    for number, (approach, curve) in enumerate(curves.items()):
-        _curve(axis, curve, "recall", "precision", title(approach, names), number, step="pre")
-    axis.axhline(prevalence, linestyle="--", color=COLOURS["grey"], zorder=0, label="chance")
-    axis.set(xlim=UNIT, ylim=UNIT, xlabel="recall (sensitivity)", ylabel="precision", aspect="equal")
-    _legend(figure)
+    stepped = {approach: _steps(curve, "recall") for approach, curve in curves.items()}
+    figure = _curves(stepped, names, "recall", "precision")
+    figure.axes[0].axhline(prevalence, label="chance", **CHANCE)
+    figure.axes[0].set(xlabel="recall (sensitivity)", ylabel="precision")
+    legend(figure, beside=True)
     return figure
 
 
-def _curve(
-    axis: Axes, curve: pd.DataFrame, x: str, y: str, label: str, number: int, step: str | None = None
-) -> None:
-    colour = CYCLE[number % len(CYCLE)]
-    axis.fill_between(curve[x], curve["low"], curve["high"], color=colour, alpha=0.15, linewidth=0, step=step)
-    drawn = f"steps-{step}" if step else "default"
-    axis.plot(curve[x], curve[y], color=colour, label=label, drawstyle=drawn)
+def _steps(curve: pd.DataFrame, x: str) -> pd.DataFrame:
+    """Return the corners of a curve whose values hold from the `x` before to their own."""
+    corners = curve.loc[curve.index.repeat(2)]
+    return corners.assign(**{x: corners[x].shift(fill_value=corners[x].iloc[0])})
+
+
+def _curves(curves: Mapping[str, pd.DataFrame], names: Mapping[str, str] | None, x: str, y: str) -> Figure:
+    """Draw lines with their bands, on axes that both run from 0 to 1."""
+    table = _stacked(curves, names)
+    figure, axes = canvas(height=0.58 * WIDTH)
+    plot = (
+        so.Plot(table, x=x, y=y, color="approach")
+        .add(so.Band(alpha=0.15), ymin="low", ymax="high", legend=False)
+        .add(so.Line(), linestyle="approach")
+        .scale(**looks(table["approach"].unique(), "color", "linestyle"))
+    )
+    draw(plot, axes[0, 0])
+    axes[0, 0].set(xlim=UNIT, ylim=UNIT, aspect="equal", anchor="W")
+    return figure
+
+
+def _stacked(tables: Mapping[str, pd.DataFrame], names: Mapping[str, str] | None) -> pd.DataFrame:
+    """Return the tables of all approaches as one, with the title of each row's approach."""
+    rows = [table.assign(approach=title(approach, names)) for approach, table in tables.items()]
+    return pd.concat(rows, ignore_index=True)
 
 
 @style()
@@ -126,22 +196,30 @@ def reliability_diagram(
     tables : dict of str to DataFrame
         From `evaluation.decisions.reliability`, by approach. The area of a dot is the number of its images.
     """
+    sized = {
+        approach: table.assign(size=np.sqrt(8 + 200 * table["images"] / table["images"].sum()))
+        for approach, table in tables.items()
+    }
+    table = _stacked(sized, names)
     cols = min(len(tables), 3)
     rows = -(-len(tables) // cols)
-    side = WIDTH / max(cols, 2)
-    figure, axes = canvas(rows, cols, width=side * cols, height=side * rows, sharex=True, sharey=True)
-    for axis in axes.flat[len(tables) :]:
-        axis.set_axis_off()
-    panels = zip(axes.flat, tables.items(), strict=False)
-    for number, (axis, (approach, table)) in enumerate(panels):
-        colour = CYCLE[number % len(CYCLE)]
-        axis.plot([0, 1], [0, 1], "--", color=COLOURS["grey"], zorder=0)
-        axis.vlines(table["mean_prob"], table["low"], table["high"], color=colour)
-        sizes = 200 * table["images"] / table["images"].sum()
-        axis.scatter(table["mean_prob"], table["share_positive"], 8 + sizes, color=colour)
-        axis.set(xlim=UNIT, ylim=UNIT, title=title(approach, names))
+    panel = WIDTH / max(cols, 2)
+    figure = sheet(width=panel * cols, height=panel * rows)
+    plot = (
+        so.Plot(table, x="mean_prob", y="share_positive", color="approach")
+        .facet("approach", wrap=cols)
+        .add(so.Range(), ymin="low", ymax="high")
+        .add(so.Dot(artist_kws={"clip_on": False}), pointsize="size")
+        .scale(pointsize=None, **looks(table["approach"].unique(), "color"))
+        .label(x="", y="")
+    )
+    draw(plot, figure)
+    figure.legends.clear()  # the panels have titles
+    for axis in figure.axes:
+        axis.plot([0, 1], [0, 1], **CHANCE)
+        axis.set(xlim=UNIT, ylim=UNIT, xticks=HALVES, yticks=HALVES, aspect="equal")
     figure.supxlabel("predicted probability of P", fontsize=10)
-    figure.supylabel("share that is P", fontsize=10)
+    figure.supylabel("fraction that is P", fontsize=10)
     return figure
 
 
@@ -154,19 +232,18 @@ def decision_curves(tables: Mapping[str, pd.DataFrame], *, names: Mapping[str, s
     tables : dict of str to DataFrame
         From `evaluation.decisions.net_benefit`, by approach, all at one prevalence.
     """
-    figure, axes = canvas(height=3.6)
-    axis, any_table = axes[0, 0], next(iter(tables.values()))
-    for number, (approach, table) in enumerate(tables.items()):
-        colour = CYCLE[number % len(CYCLE)]
-        axis.plot(table["threshold"], table["model"], color=colour, label=title(approach, names))
-    always = {"color": COLOURS["grey"], "linestyle": "--", "label": "act always"}
-    axis.plot(any_table["threshold"], any_table["treat_all"], **always)
+    table, any_table = _stacked(tables, names), next(iter(tables.values()))
+    figure, axes = canvas(height=3.3)
+    axis = axes[0, 0]
+    plot = so.Plot(table, x="threshold", y="model", color="approach", linestyle="approach").add(so.Line())
+    draw(plot.scale(**looks(table["approach"].unique(), "color", "linestyle")), axis)
+    axis.plot(any_table["threshold"], any_table["treat_all"], label="act always", **CHANCE)
     axis.plot(any_table["threshold"], any_table["treat_none"], color=COLOURS["black"], lw=1, label="never")
-    top = max(table["model"].max() for table in tables.values())
+    top = table["model"].max()
     # Acting always falls without end; what is far below nothing is of no interest.
-    axis.set(xlim=(0, 1), ylim=(-0.25 * top, 1.1 * top), xlabel="probability from which one acts")
-    axis.set_ylabel("net benefit a patient")
-    _legend(figure)
+    axis.set(xlim=(0, 1), ylim=(-0.25 * top, 1.1 * top))
+    axis.set(xlabel="probability from which one acts", ylabel="net benefit a patient")
+    legend(figure)
     return figure
 
 
@@ -179,19 +256,13 @@ def severity_accuracy(table: pd.DataFrame, *, names: Mapping[str, str] | None = 
     table : DataFrame
         From `evaluation.tables.table_6`.
     """
-    levels = list(dict.fromkeys(table.columns.get_level_values(0)))
-    figure, axes = canvas(height=3.4)
-    axis = axes[0, 0]
-    for number, approach in enumerate(table.index):
-        shift = (number - (len(table) - 1) / 2) * 0.7 / len(table)
-        mean, sd = (
-            np.array([table.at[approach, (level, what)] for level in levels]) for what in ("mean", "sd")
-        )
-        x = np.arange(len(levels)) + shift
-        label = title(approach, names)
-        # One run has no sd, and no bar.
-        axis.errorbar(x, mean, np.nan_to_num(sd), linestyle="none", label=label, **_look(number))
-    axis.set(xticks=range(len(levels)), xticklabels=levels, ylim=(0, 1.02), ylabel="accuracy, mean ± sd")
-    axis.grid(axis="y")
-    _legend(figure)
+    levels = {level: table[level] for level in table.columns.get_level_values(0).unique()}
+    rows = pd.concat(levels, names=["level", "approach"]).reset_index()
+    rows["approach"] = [title(approach, names) for approach in rows["approach"]]
+    sd = rows["sd"].fillna(0)  # one run has no sd, and no bar
+    rows = rows.assign(low=rows["mean"] - sd, high=rows["mean"] + sd)
+    figure, axes = canvas(height=3.0)
+    draw(_points(rows, "level", "mean", "approach", {"ymin": "low", "ymax": "high"}, "x"), axes[0, 0])
+    axes[0, 0].set(ylim=(0, 1.05), xlabel="", ylabel="accuracy, mean ± sd")
+    legend(figure)
     return figure

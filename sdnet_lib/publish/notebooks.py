@@ -18,6 +18,7 @@ from nbformat import NotebookNode
 
 from sdnet_lib.files import InputError
 from sdnet_lib.publish import build
+from sdnet_lib.publish.execution import BookError, Chapter, run
 
 PARAMETERS = """profile = "quick"  # smoke, quick, full or paper: the sizes of this run
 dataset = "phantom"  # any cohort: a name from `sdnet data list`, a CSV or a folder
@@ -29,7 +30,7 @@ if find_spec("sdnet_lib") is None:  # on Colab: the one install
     source = input("Where is the course? (git+https://... or a wheel): ")
     %pip install --quiet "$source"
 
-from sdnet_lib import course
+from sdnet_lib.publish import course
 
 settings = course.start(profile, seed)"""
 
@@ -133,13 +134,18 @@ def smoke_copy(notebook: Path, folder: Path) -> Path:
     return copy
 
 
-def refresh(notebook: Path) -> None:
-    """Run `notebook` in the `smoke` profile and store the outputs of its checked cells, and no others."""
-    source = nbformat.read(notebook, as_version=4)
+def refresh(notebooks: list[Path]) -> None:
+    """Run `notebooks` in the `smoke` profile and store the outputs of their checked cells, and no others."""
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
-        build.execute(notebook, scratch / "done.ipynb", {"profile": "smoke"}, scratch, scratch / "failed")
-        executed = nbformat.read(scratch / "done.ipynb", as_version=4)
+        chapters = [Chapter(n, scratch / f"executed-{n.name}", {"profile": "smoke"}) for n in notebooks]
+        run(chapters, scratch, scratch, strict=True)
+        for notebook, executed, _ in chapters:
+            _store_checked(notebook, nbformat.read(executed, as_version=4))
+
+
+def _store_checked(notebook: Path, executed: NotebookNode) -> None:
+    source = nbformat.read(notebook, as_version=4)
     ran = [cell for cell in executed.cells if "injected-parameters" not in _tags(cell)]
     for cell, done in zip(source.cells, ran, strict=True):
         if cell.cell_type == "code":
@@ -160,9 +166,7 @@ def main(arguments: list[str]) -> int:
             smoke_copy(notebook, Path(names[0]))
         return 0
     if command == "refresh":
-        for notebook in [build.select(notebooks, name)[0] for name in names] or notebooks:
-            refresh(notebook)
-            print(f"{notebook.name}: outputs refreshed")
+        refresh([build.select(notebooks, name)[0] for name in names] or notebooks)
         return 0
     if command != "lint" or names:
         raise InputError("use: python -m sdnet_lib.publish.notebooks lint | refresh [NN...] | smoke FOLDER")
@@ -179,5 +183,5 @@ def main(arguments: list[str]) -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main(sys.argv[1:]))
-    except (InputError, build.BookError) as error:
+    except (InputError, BookError) as error:
         sys.exit(f"notebooks: {error}")

@@ -37,7 +37,7 @@ def stage(
     for notebook in notebooks:
         copy = folder / "notebooks" / notebook.name
         if notebook.stem in executed:
-            nbformat.write(_label_folds(nbformat.read(executed[notebook.stem], as_version=4)), copy)
+            nbformat.write(_for_readers(nbformat.read(executed[notebook.stem], as_version=4)), copy)
         else:
             nbformat.write(_not_run(nbformat.read(notebook, as_version=4)), copy)
     (folder / "book" / "this_run.md").write_text(this_run(executed, parameters))
@@ -57,9 +57,14 @@ def title(notebook: nbformat.NotebookNode) -> str:
     return next((line.lstrip("# ").strip() for line in lines if line.startswith("# ")), "Untitled")
 
 
-def _label_folds(executed: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Say on each folded cell what is in it: a solution, or the provenance line at the end."""
+def _for_readers(executed: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Leave out what libraries printed on stderr, and say on each folded cell what is in it.
+
+    That is a solution, or the provenance line at the end.
+    """
     for cell in executed.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
         if "hide-cell" in cell.metadata.get("tags", []):
             label = "How this chapter was run" if "course.finish" in cell.source else "Show a solution"
             cell.metadata["mystnb"] = {"code_prompt_show": label, **cell.metadata.get("mystnb", {})}

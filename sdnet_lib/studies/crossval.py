@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
+from joblib import cpu_count
 from tqdm import tqdm
 
 from data_scripts.registry import load_cohort
@@ -99,7 +100,7 @@ def study_of(
 
 def default_jobs() -> int:
     """Return how many runs go side by side if nobody says: one a core, or one on a GPU."""
-    return 1 if pick_device().type == "cuda" else os.cpu_count() or 1
+    return 1 if pick_device().type == "cuda" else cpu_count()
 
 
 def without_normal_pcr(cohort: pd.DataFrame) -> pd.DataFrame:

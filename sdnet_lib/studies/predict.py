@@ -27,7 +27,6 @@ from sdnet_lib.models import uncertainty
 from sdnet_lib.models.predictors import BATCH, Predictor
 from sdnet_lib.studies.model_file import NO_DEVICE, Model
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".dcm", ".dicom")
 COLUMNS = ["file", "prob_P", "label", "uncertainty", "warning", "error"]
 TABLE = "predictions.csv"
 LONGEST = 320  # pixels of a radiograph in its panel
@@ -58,16 +57,11 @@ def find_files(sources: Sequence[str | Path]) -> list[Path]:
         if not source.is_dir():
             files.append(source)
             continue
-        found = sorted(file for file in source.rglob("*") if _looks_like_image(file, source))
+        found = images.find_images(source, "**/*")
         if not found:
-            raise InputError(f"{source}: no image in this folder ({', '.join(SUFFIXES)})")
+            raise InputError(f"{source}: no image in this folder ({', '.join(images.SUFFIXES)})")
         files += found
     return list(dict.fromkeys(files))
-
-
-def _looks_like_image(file: Path, folder: Path) -> bool:
-    hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-    return file.suffix.lower() in SUFFIXES and not hidden and file.is_file()
 
 
 def predict(sources: Sequence[str | Path], out: str | Path, models: Sequence[Model]) -> pd.DataFrame:

@@ -211,7 +211,9 @@ def test_figures_show_decision_and_counterfactual(tmp_path):
     assert titles[0] == ["one", "why positive", "why negative (counterfactual)"]
     assert titles[1] == ["two", "why positive (counterfactual)", "why negative"]
     assert np.allclose(figure.axes[1].images[1].get_array(), maps[0][1])
-    assert "\n" in figure.get_suptitle() and figure.axes[-1].get_xlabel() == "share of the map's own maximum"
+    assert (
+        "\n" in figure.get_suptitle() and figure.axes[-1].get_xlabel() == "fraction of the map's own maximum"
+    )
     figure = plots.method_maps(
         films, {"a": [m[0] for m in maps], "b": [m[1] for m in maps]}, ["x", "y"], outlines
     )

@@ -130,13 +130,13 @@ def test_refresh_stores_the_outputs_of_checked_cells_only(good, tmp_path):
     source = tmp_path / "01_a.ipynb"
     nbformat.write(good, source)
     sources = [cell.source for cell in good.cells]
-    notebooks.refresh(source)
+    notebooks.refresh([source])
     fresh = nbformat.read(source, 4)
     assert [cell.source for cell in fresh.cells] == sources
     assert fresh.cells[3].outputs[0].text == "2\n"
     assert notebooks.lint(fresh) == []
     first = source.read_bytes()
-    notebooks.refresh(source)
+    notebooks.refresh([source])
     assert source.read_bytes() == first
 
 
