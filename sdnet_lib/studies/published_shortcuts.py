@@ -21,7 +21,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
-from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
 from data_scripts.registry import load_cohort
@@ -30,6 +29,7 @@ from sdnet_lib.config import Profile, cache_dir, get_profile
 from sdnet_lib.data.cohort import fingerprint
 from sdnet_lib.data.splits import Split, splits
 from sdnet_lib.files import InputError, code_hash
+from sdnet_lib.evaluation import curves
 from sdnet_lib.lungs import crop
 from sdnet_lib.models import classifier
 
@@ -174,7 +174,7 @@ def fine_tuned_rows(on: Bench, to: Bench, clue: str, folds: int) -> Iterator[dic
     shared = {"model": TRAINED, "clue": clue}
     yield {"away": False, **shared, "folds": folds} | shortcuts.scores(pd.concat(home, ignore_index=True))
     away = np.stack([one["away"] for one in found])
-    single = [roc_auc_score(to.cohort["label"] == "P", one) for one in away]
+    single = [curves.area_under_roc(to.cohort["label"] == "P", one) for one in away]
     apart = {"auc_lowest": min(single), "auc_highest": max(single)}
     averaged = shortcuts.scores(shortcuts.predictions(to.cohort, away.mean(0)))
     yield {"away": True, **shared, "folds": folds} | averaged | apart
