@@ -1,34 +1,55 @@
 # make book | make test | make lab | make clean. The first call of either makes .venv and installs into it.
 PYTHON ?= python3
-BIN := .venv/bin
+VENV ?= .venv
+BIN := $(VENV)/bin
 # two processes of one thread each: more threads than cores would only wait for each other
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+SMOKE := $(BIN)/sdnet book --profile smoke --strict --output _build/test
 
-.PHONY: book test lab clean
+.PHONY: book test unit smoke browser lab requirements clean
 
-book: .venv/installed
+book: $(VENV)/installed
 	$(BIN)/sdnet book
 
-test: .venv/installed
+# nbval executes the notebooks in the smoke profile; what it executed becomes the smoke book
+test: browser $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m sdnet_lib.notebooks lint
-	$(PYTEST) --ignore tests/browser
-	rm -rf _build/smoke && $(BIN)/python -m sdnet_lib.notebooks smoke _build/smoke
-	$(PYTEST) --nbval-lax --nbval-current-env _build/smoke
-	$(BIN)/pytest tests/browser
+	$(BIN)/python -m sdnet_lib.publish.notebooks lint
+	rm -rf _build/smoke && $(BIN)/python -m sdnet_lib.publish.notebooks smoke _build/smoke
+	$(PYTEST) --dist loadfile --nbval-lax --nbval-current-env -p tests.publish.keep_executed \
+		_build/smoke tests --ignore tests/browser
+	$(SMOKE)
+	$(PYTEST) tests/browser
 
-lab: .venv/installed
-	$(BIN)/uv pip install --quiet --python $(BIN)/python jupyterlab
+unit: $(VENV)/installed
+	$(PYTEST) --dist loadfile tests --ignore tests/browser
+
+smoke: $(VENV)/installed
+	$(SMOKE)
+
+browser: | $(BIN)/uv
+	$(BIN)/python tests/browser/bring.py $(BIN)/uv
+
+lab: $(VENV)/installed
 	$(BIN)/jupyter lab notebooks
+
+# first for the oldest Python alone, then for all with these versions: wherever it can be, all get the same
+requirements: | $(BIN)/uv
+	mkdir -p _build && cp requirements.txt _build/oldest.txt
+	$(BIN)/uv pip compile --quiet --python-version 3.10 --all-extras pyproject.toml -o _build/oldest.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --all-extras --no-annotate --no-header \
+		-c _build/oldest.txt pyproject.toml -o requirements.txt
 
 clean:
 	rm -rf _build
 
-.venv/installed: requirements.txt pyproject.toml
+$(BIN)/uv:
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.10 or newer is needed: make PYTHON=python3.12" if sys.version_info < (3, 10) else 0)'
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+
+$(VENV)/installed: requirements.txt pyproject.toml | $(BIN)/uv
 	$(BIN)/uv pip install --compile-bytecode --python $(BIN)/python -r requirements.txt
 	$(BIN)/uv pip install --python $(BIN)/python --no-deps -e .
 	touch $@

@@ -96,9 +96,9 @@ def phantom(
     size: Annotated[int, typer.Option(min=32, max=4096, help="Side of an image in pixels.")] = 256,
 ) -> None:
     """Write a synthetic cohort with its truth: lung and lesion masks, affected lung parts, site."""
-    from sdnet_lib.phantom import radiograph as builder
+    from sdnet_lib.phantom import cohorts
 
-    make = builder.biased if biased else builder.homogeneous
+    make = cohorts.biased if biased else cohorts.homogeneous
     cohort = make(n, seed, out, size=size)
     typer.echo(f"{len(cohort)} images: {out / 'cohort.csv'}")
 

@@ -10,7 +10,6 @@ of a patient together.
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +26,7 @@ from tqdm import tqdm
 from sdnet_lib.data import images
 from sdnet_lib.data.splits import Split, splits
 from sdnet_lib.evaluation import curves
-from sdnet_lib.lungs import crop
+from sdnet_lib.lungs import crop, segmentation
 from sdnet_lib.models.classifier import embed, read_pixels
 
 FULL, LUNGS, BOX, BORDER = "full image", "lungs blanked", "lung box blanked", "border only"
@@ -76,13 +75,12 @@ def lung_masks(cohort: pd.DataFrame, image_size: int) -> np.ndarray:
     if "lesion_mask" in cohort:  # only synthetic cohorts know their lesions
         found = {row.image_id: images.read_gray(row.lung_mask) for row in cohort.itertuples()}
     else:
-        with ThreadPoolExecutor() as pool:
-            found = {}
-            rows = tqdm(crop.segment(cohort, pool), "lungs", len(cohort), disable=None, leave=False)
-            for row, image, mask in rows:
-                if mask is None:
-                    raise image  # the error that it is instead
-                found[row["image_id"]] = mask.astype(np.float32)
+        found = {}
+        rows = tqdm(segmentation.segment(cohort), "lungs", len(cohort), disable=None, leave=False)
+        for row, image, mask in rows:
+            if mask is None:
+                raise image  # the error that it is instead
+            found[row["image_id"]] = mask.astype(np.float32)
     return np.stack(
         [images.resize(found[name], (image_size, image_size)) > 0.5 for name in cohort["image_id"]]
     )
@@ -121,7 +119,7 @@ def blank(pixels: np.ndarray, masks: np.ndarray, shortcut: str) -> np.ndarray:
 
 
 def thumbnails(pixels: np.ndarray, image_size: int = 8) -> np.ndarray:
-    """Shrink images to `image_size` x `image_size` grey values in [0, 1]; return float32, (n, image_size²)."""
+    """Shrink images to `image_size` x `image_size` grey values in [0, 1]: float32, (n, image_size²)."""
     small = [images.resize(image.astype(np.float32) / 255, (image_size, image_size)) for image in pixels]
     return np.stack(small).reshape(len(pixels), -1)
 
@@ -158,7 +156,7 @@ def patient_facts(cohort: pd.DataFrame) -> pd.DataFrame | None:
 
 
 def predictions(cohort: pd.DataFrame, prob_P: np.ndarray, fold: int | np.ndarray = 0) -> pd.DataFrame:
-    """Join probabilities to the images they are about: image_id, patient_id, label, severity, fold, prob_P."""
+    """Join probabilities to their images: image_id, patient_id, label, severity, fold, prob_P."""
     tested = cohort[["image_id", "patient_id", "label", "severity"]].reset_index(drop=True)
     return tested.assign(fold=fold, prob_P=np.asarray(prob_P, float))
 

@@ -34,7 +34,7 @@ def reliability(images: pd.DataFrame, bins: int = BINS, draws: int = DRAWS, seed
     Returns
     -------
     DataFrame
-        One row a bin that is not empty: ``images, mean_prob, share_positive`` and its 95 % interval
+        One row a bin that is not empty: ``images, mean_prob, fraction_positive`` and its 95 % interval
         ``low, high`` (bootstrap over patients).
     """
     truth, place = (images["label"] == "P").to_numpy(int), _bins(images, bins)
@@ -49,7 +49,7 @@ def reliability(images: pd.DataFrame, bins: int = BINS, draws: int = DRAWS, seed
     columns = {
         "images": count,
         "mean_prob": images["prob_P"].to_numpy(float) @ inside / count,
-        "share_positive": truth @ inside / count,
+        "fraction_positive": truth @ inside / count,
         "low": low,
         "high": high,
     }
@@ -59,9 +59,9 @@ def reliability(images: pd.DataFrame, bins: int = BINS, draws: int = DRAWS, seed
 def calibration_error(images: pd.DataFrame, bins: int = BINS) -> float:
     """Return the expected calibration error of prob_P.
 
-    That is the mean over images of the distance between mean probability and share of positives in their
-    bin (Naeini, Cooper and Hauskrecht, AAAI 2015, here for two classes). It depends on the bins, and with
-    few images it is above 0 even for a perfect model.
+    That is the mean over images of the distance between mean probability and fraction of positives in
+    their bin (Naeini, Cooper and Hauskrecht, AAAI 2015, here for two classes). It depends on the bins, and
+    with few images it is above 0 even for a perfect model.
     """
     off = images["prob_P"] - (images["label"] == "P")
     return float(off.groupby(_bins(images, bins)).sum().abs().sum() / len(images))

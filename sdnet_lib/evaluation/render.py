@@ -99,7 +99,7 @@ def summary_table(table: pd.DataFrame, caption: str) -> Table:
 
 
 def beside_table(beside: pd.DataFrame, caption: str) -> Table:
-    """Lay out `evaluation.tables.beside_paper`: for each approach our row, the paper's, and the difference."""
+    """Lay out `evaluation.tables.beside_paper`: for each approach our row, the paper's, the difference."""
     measures, rows = list(dict.fromkeys(beside["measure"])), []
     for approach, group in beside.groupby("approach", sort=False):
         name, group = title(approach), group.set_index("measure").reindex(measures)

@@ -7,7 +7,7 @@ many it is defined in) and ``undefined`` (the other runs). All numbers are fract
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -47,9 +47,9 @@ NAMES = {
 }
 
 
-def title(approach: str) -> str:
-    """Return the title of an approach's row; its own name, if it has no other."""
-    return NAMES.get(approach, approach)
+def title(approach: str, names: Mapping[str, str] | None = None) -> str:
+    """Return the title of an approach's row: from `names`, else from `NAMES`, else its own name."""
+    return (NAMES | dict(names or {})).get(approach, approach)
 
 
 def place(approach: str) -> int:

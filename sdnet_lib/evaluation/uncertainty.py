@@ -1,4 +1,4 @@
-"""Tables that say how sure the numbers of a study are: intervals, tests of pairs, areas, predictive values."""
+"""Tables that say how sure a study's numbers are: intervals, tests of pairs, areas, predictive values."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def accuracies_and_areas(predictions: pd.DataFrame) -> Table:
 
 
 def carried(home: pd.DataFrame, away: pd.DataFrame) -> Table:
-    """Set the same networks side by side on their own cohort and on another hospital's."""
+    """Compare the same networks on their own cohort and on another hospital's."""
     before, after = tables.table_5(home), tables.table_5(away)
     scores_before, scores_after = scores(home), scores(away)
     rows = []

@@ -1,6 +1,6 @@
 """Layer-wise relevance propagation (Bach et al., PLoS ONE 2015), by zennit.
 
-The rules are those that DeepCOVIDExplainer's authors took: alpha 1, beta 0 for convolutions, epsilon for
+The rules are those of DeepCOVIDExplainer's authors: alpha 1, beta 0 for convolutions, epsilon for
 linear layers, flat for the first layer.
 """
 
@@ -23,19 +23,19 @@ from zennit.torchvision import ResNetBasicBlockCanonizer, ResNetBottleneckCanoni
 
 @contextmanager
 def canonical(network: nn.Module, example: Tensor) -> Iterator[nn.Module]:
-    """Lend a copy of a network whose gradients are relevances: what each input had to do with an output.
+    """Lend a copy of a network whose gradients are relevances: how much each input contributed to an output.
 
-    Where two paths meet, relevance is shared by what each brought; known are the blocks of torchvision's
-    ResNets and of timm's EfficientNets, elsewhere each path gets all of it. Batch normalisation is merged
-    into the convolution before it, unless that would change what the network says: in a network that
-    normalises before it convolves, relevance passes batch normalisation as it is.
+    Where two paths are added, relevance is divided by what each contributed, in the blocks of torchvision's
+    ResNets and of timm's EfficientNets; in other networks each path gets all of it. Batch normalisation is
+    merged into the convolution before it, unless that would change the output: in a network that normalises
+    before it convolves, relevance passes batch normalisation unchanged.
 
     Parameters
     ----------
     network : nn.Module
         In inference mode.
     example : float tensor, (n, 3, image_size, image_size)
-        What it reads, to see whether a change of the network shows.
+        Input to check on that a merged network gives the same output.
     """
     plain = _without_compounds(copy.deepcopy(network)).requires_grad_(False)
     steps = [ResNetBottleneckCanonizer(), ResNetBasicBlockCanonizer(), _Blocks()]
@@ -44,13 +44,13 @@ def canonical(network: nn.Module, example: Tensor) -> Iterator[nn.Module]:
 
 
 def _merged(network: nn.Module, example: Tensor) -> nn.Module:
-    """Return a copy with batch normalisation merged, or the network itself if its layers come otherwise."""
+    """Return a copy with batch normalisation merged, or the network itself if that changes its output."""
     merged = copy.deepcopy(network)
     try:
         _Merge().apply(merged)
         with torch.no_grad():
             same = torch.allclose(merged(example), network(example), rtol=1e-3, atol=1e-3)
-    except RuntimeError:  # normalises more maps than the convolution before it has
+    except RuntimeError:  # it normalises more maps than the convolution before it has
         same = False
     return merged if same else network
 
@@ -60,13 +60,13 @@ class _Merge(SequentialMergeBatchNorm):
 
     @staticmethod
     def merge_batch_norm(modules: list[nn.Module], batch_norm: nn.Module) -> None:
-        """Merge, and leave an identity."""
+        """Merge, and leave an identity behind."""
         SequentialMergeBatchNorm.merge_batch_norm(modules, batch_norm)
         batch_norm.eps = 1e-12
 
 
 def _without_compounds(network: nn.Module) -> nn.Module:
-    """Replace timm's layers that are several in one by these, so that each has its rule."""
+    """Replace timm's compound layers by their parts, so that each has its rule."""
     for name, module in list(network.named_modules()):
         if isinstance(module, BatchNormAct2d):
             norm = nn.BatchNorm2d(module.num_features, module.eps)

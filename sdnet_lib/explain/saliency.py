@@ -1,8 +1,11 @@
 """Why did the model say so? Maps of what spoke for P and for N: Grad-CAM, its counterfactual, other methods.
 
-Section 6 of the paper, and the methods that its Section 2.3 names. A reader has one score for N and one for P
-(`Predictor.scores`: COVID-SDNet's are the outputs that the fusion compares, each on the twin that gave it).
-Both are explained: the map of the predicted letter is the paper's explanation, the other its counterfactual.
+Section 6 of the paper, and the methods that its Section 2.3 names. A predictor has one score for N and one
+for P (`Predictor.scores`: COVID-SDNet's are the outputs that the fusion compares, each on the twin that gave
+it). Both are explained: the map of the predicted label is the paper's explanation, the other its
+counterfactual.
+
+A new method is one function, and one entry in `CAMS` (how to weigh the maps of a layer) or `METHODS`.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ from sdnet_lib.lungs.crop import Box
 from sdnet_lib.models.predictors import BATCH, Columns, Predictor, to_images
 
 STEPS = 16  # of integrated gradients, from a black image to this one
-PATCH = 8  # patches along a side that occlusion covers, one after the other
+PATCHES = 8  # in a row of the image, which occlusion covers one after the other
 GREY = 0.5  # what a covered patch shows
 
 
@@ -38,10 +41,10 @@ def explained(
 
     Parameters
     ----------
-    predictor : Reader
+    predictor : Predictor
         Of any approach.
     pixels : uint8 array, (n, image_size, image_size)
-        Images as the reader was trained on: cropped, if it was.
+        Images as the predictor was trained on: cropped, if it was.
     method : str
         One of `METHODS`.
     layer : str, optional
@@ -49,9 +52,9 @@ def explained(
 
     Returns
     -------
-    columns, maps : dict of arrays, and float32 array (n, 2, side, side)
-        As from `Predictor.predict`; maps why N and why P, each in [0, 1], divided by its own maximum. All zero
-        where nothing speaks for an answer.
+    columns, maps : dict of arrays, and float32 array (n, 2, image_size, image_size)
+        As from `Predictor.predict`; maps why N and why P, each in [0, 1], divided by its own maximum. All
+        zero where nothing speaks for an answer.
 
     Raises
     ------
@@ -60,22 +63,22 @@ def explained(
     """
     if method not in METHODS:
         raise InputError(f"unknown method {method!r}: choose from {', '.join(METHODS)}")
-    if layer is not None and "cam" not in method:
-        raise InputError(f"{method} looks at pixels: a layer is for grad-cam and grad-cam++")
+    if layer is not None and method not in CAMS:
+        raise InputError(f"{method} looks at pixels: a layer is for {' and '.join(CAMS)}")
     predictor.ready()
     explain = partial(METHODS[method], layer=layer) if layer else METHODS[method]
-    answers, maps = [], []
+    all_outputs, maps = [], []
     for start in range(0, len(pixels), BATCH):
         outputs, found = explain(predictor, to_images(pixels[start : start + BATCH]))
-        answers.append(outputs.detach())
+        all_outputs.append(outputs.detach())
         maps.append(_to_unit(_enlarge(found.detach().float(), pixels.shape[-1])).cpu().numpy())
-    return predictor.columns(torch.cat(answers)), np.concatenate(maps)
+    return predictor.columns(torch.cat(all_outputs)), np.concatenate(maps)
 
 
 def pair(
     predictor: Predictor, pixels: np.ndarray, method: str = "grad-cam", layer: str | None = None
 ) -> np.ndarray:
-    """Return the maps of `explained`: why N and why P, float32 (n, 2, side, side) in [0, 1]."""
+    """Return the maps of `explained`: why N and why P, float32 (n, 2, image_size, image_size) in [0, 1]."""
     return explained(predictor, pixels, method, layer)[1]
 
 
@@ -84,7 +87,7 @@ def place(found: np.ndarray, box: Box, shape: tuple[int, int]) -> np.ndarray:
 
     Parameters
     ----------
-    found : float array, (side, side)
+    found : float array, (image_size, image_size)
     box : tuple of int
         left, top, right, bottom of the crop, in pixels of the radiograph.
     shape : tuple of int
@@ -106,9 +109,9 @@ def layers(predictor: Predictor, image_size: int) -> list[str]:
 
     Parameters
     ----------
-    predictor : Reader
+    predictor : Predictor
     image_size : int
-        Side in pixels of the images that it reads.
+        Side in pixels of its images.
 
     Returns
     -------
@@ -135,7 +138,7 @@ def layers(predictor: Predictor, image_size: int) -> list[str]:
     return list(found)
 
 
-_last: WeakKeyDictionary[nn.Module, dict[int, str]] = WeakKeyDictionary()  # by network, then by side
+_last: WeakKeyDictionary[nn.Module, dict[int, str]] = WeakKeyDictionary()  # by network, then by image_size
 
 
 def last_layer(predictor: Predictor, image_size: int) -> str:
@@ -152,7 +155,7 @@ def _layer(predictor: Predictor, image_size: int, name: str | None) -> nn.Module
         name = last_layer(predictor, image_size)
     elif name not in (names := layers(predictor, image_size)):
         near = ", ".join(difflib.get_close_matches(name, names, 3, 0.3) or names[-3:])
-        raise InputError(f"unknown layer {name!r}: did you mean one of {near}? See explain.layers")
+        raise InputError(f"unknown layer {name!r}: did you mean one of {near}? See saliency.layers")
     return predictor.network.get_submodule(name)
 
 
@@ -194,7 +197,7 @@ def _gradients(scores: Tensor, inputs: list[Tensor]) -> list[list[Tensor]]:
 
 @contextmanager
 def _frozen(predictor: Predictor) -> Iterator[None]:
-    """Ask for no gradient of any weight, for the time being."""
+    """Compute no gradient of any weight inside the block."""
     wanted = [weight for weight in predictor.parameters() if weight.requires_grad]
     for weight in wanted:
         weight.requires_grad_(False)
@@ -213,8 +216,8 @@ def _mean_gradient(_: Tensor, gradient: Tensor) -> Tensor:
 def _plus_plus(activation: Tensor, gradient: Tensor) -> Tensor:
     """Weigh as Grad-CAM++ does (Chattopadhay et al., WACV 2018, equation 19), where exp(score) cancels."""
     below = 2 * gradient**2 + gradient**3 * activation.sum((2, 3), keepdim=True)
-    shares = gradient**2 / torch.where(below == 0, 1.0, below)
-    return (shares * gradient.relu()).sum((2, 3), keepdim=True)
+    alpha = gradient**2 / torch.where(below == 0, 1.0, below)
+    return (alpha * gradient.relu()).sum((2, 3), keepdim=True)
 
 
 def _attribution(attribute: Callable, predictor: Predictor, pictures: Tensor) -> tuple:
@@ -247,7 +250,7 @@ def _integrated(scores: Callable, pictures: Tensor, column: int) -> Tensor:
 def _occlusion(scores: Callable, pictures: Tensor, column: int) -> Tensor:
     from captum.attr import Occlusion
 
-    patch = max(1, pictures.shape[-1] // PATCH)
+    patch = max(1, pictures.shape[-1] // PATCHES)
     with torch.inference_mode():
         return Occlusion(scores).attribute(
             pictures, (1, patch, patch), strides=(1, patch, patch), baselines=GREY, target=column
@@ -255,7 +258,7 @@ def _occlusion(scores: Callable, pictures: Tensor, column: int) -> Tensor:
 
 
 def _relevance(predictor: Predictor, pictures: Tensor) -> tuple:
-    """Explain both scores by layer-wise relevance propagation, from the network's answers to its views."""
+    """Explain both scores by layer-wise relevance propagation, from the network's outputs to its views."""
     with torch.no_grad():
         views = predictor.views(pictures)
     with relevance.canonical(predictor.network, views[0]) as network, torch.enable_grad():
@@ -268,8 +271,8 @@ def _relevance(predictor: Predictor, pictures: Tensor) -> tuple:
 def _enlarge(maps: Tensor, image_size: int) -> Tensor:
     """Stretch maps over the image, as the paper's tools do.
 
-    Strided convolutions of a network with random weights put a cell half a cell beside its place here.
-    Trained weights make up for it: by its gradients, a cell of 32 pixels of the ImageNet network at hand is
+    Strided convolutions of a network with random weights shift a cell by half a cell. Trained weights make
+    up for it: by its gradients, a cell of 32 pixels of the ImageNet network at hand is
     centred about 11 pixels from its first (over noise images of 512 pixels), where 15.5 would be the middle
     and the untrained network's is 31.
     """
@@ -277,15 +280,15 @@ def _enlarge(maps: Tensor, image_size: int) -> Tensor:
 
 
 def _to_unit(maps: Tensor) -> Tensor:
-    """Divide each map by its own maximum; one that is zero, or was never a number, becomes zero."""
+    """Divide each map by its own maximum; what is zero or not a number becomes zero."""
     maps = torch.nan_to_num(maps, 0, 0, 0).clamp_min(0)
     most = maps.amax((2, 3), keepdim=True)
     return torch.where(most > 0, maps / most.clamp_min(torch.finfo(maps.dtype).tiny), 0)
 
 
+CAMS = {"grad-cam": _mean_gradient, "grad-cam++": _plus_plus}
 METHODS: dict[str, Callable] = {
-    "grad-cam": partial(_cam, _mean_gradient),
-    "grad-cam++": partial(_cam, _plus_plus),
+    **{name: partial(_cam, weigh) for name, weigh in CAMS.items()},
     "lrp": _relevance,
     "gradient": partial(_attribution, _gradient),
     "integrated-gradients": partial(_attribution, _integrated),

@@ -1,114 +1,34 @@
-"""Where the lungs are: a compact U-Net, its masks, the rectangle around both lungs, and crops of cohorts.
+"""The rectangle around both lungs, and cohorts cropped to it.
 
 Section 4, step 1 of the paper: the lungs are segmented, the smallest rectangle around them is widened by
-2.5 % on each side, and all that follows sees this rectangle alone. ``python -m sdnet_lib.lungs.crop`` trains and
-measures the network (`sdnet_lib.lungs.training`).
+2.5 % on each side, and all that follows sees this rectangle alone.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
-from functools import partial
-from itertools import islice
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
-import torch
 from PIL import Image
-from scipy import ndimage
 from tqdm import tqdm
 
-from sdnet_lib.config import cache_dir, pick_device
+from sdnet_lib.config import cache_dir
 from sdnet_lib.data.cohort import fingerprint, read_cohort, write_cohort
-from sdnet_lib.data.images import ImageError, read_gray, resize, write_gray
+from sdnet_lib.data.images import ImageError, write_gray
 from sdnet_lib.files import InputError, new_folder, write_text
-from sdnet_lib.lungs.unet import SIDE, WEIGHTS, load, normalise
+from sdnet_lib.lungs.segmentation import THREADS, networks_key, segment
 
 Box = tuple[int, int, int, int]
 
 MARGIN = 0.025  # of the rectangle's own width and height, on each side
 SMALLEST_AREA = 0.05  # of the image: less is no pair of lungs
 SMALLEST_SIDE = 0.2  # of the image's width and height
-SPECK = 0.05  # of the largest component: a smaller one is no second lung
-BATCH = 4  # images that the network sees at once
-THREADS = os.cpu_count() or 1  # that read, segment and write images side by side
 BOX = ("left", "top", "right", "bottom", "lungs_found")  # columns of boxes.csv
 FOLDERS = {"file": "images", "lung_mask": "lung_masks", "lesion_mask": "lesion_masks"}
-FOLDS = 5
-# The networks of the cross-fit, and the folds of Shenzhen and Montgomery that each has never seen.
-NETWORKS = {"lungs": (0,), "lungs_not_12": (1, 2), "lungs_not_34": (3, 4)}
-TRAINED_ON = ("Shenzhen", "Montgomery")
-
-
-def fold_of(patient_id: str) -> int:
-    """Return the fold, 0 to 4, of a patient of Shenzhen or Montgomery: the same on every machine."""
-    return int(hashlib.sha256(patient_id.encode()).hexdigest(), 16) % FOLDS
-
-
-def unseen_network(source: str, patient_id: str) -> str:
-    """Name the network of `NETWORKS` that has not learned from this patient."""
-    if source not in TRAINED_ON:
-        return "lungs"
-    fold = fold_of(patient_id)
-    return next(name for name, unseen in NETWORKS.items() if fold in unseen)
-
-
-def networks_key(cohort: pd.DataFrame) -> str:
-    """Return 16 hex digits for the U-Nets that find this cohort's lungs: other networks, other masks."""
-    patients = zip(cohort["source"], cohort["patient_id"], strict=True)
-    names = sorted({unseen_network(*patient) for patient in patients})
-    content = b"".join((WEIGHTS / f"{name}.safetensors").read_bytes() for name in names)
-    return hashlib.sha256(content).hexdigest()[:16]
-
-
-def lung_mask(model: torch.nn.Module, image: np.ndarray) -> np.ndarray:
-    """Return where the lungs are in one image; see `lung_masks`."""
-    return lung_masks(model, [image])[0]
-
-
-def lung_masks(model: torch.nn.Module, images: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Segment the lungs.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-        From `load`.
-    images : sequence of numpy.ndarray
-        Grey images, each (height, width) of any size, as `sdnet_lib.data.images.read_gray` gives them.
-
-    Returns
-    -------
-    list of numpy.ndarray
-        Bool, each of the size of its image: probability at least 0.5, the two largest components, no
-        holes.
-    """
-    shares = probabilities(model, images)
-    return [_enlarge(share, image.shape) for share, image in zip(shares, images, strict=True)]
-
-
-def probabilities(model: torch.nn.Module, images: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the network's own answer, float32 (n, `SIDE`, `SIDE`): how likely each pixel is lung."""
-    if not len(images):
-        return np.empty((0, SIDE, SIDE), np.float32)
-    squares = torch.from_numpy(np.stack([resize(image, (SIDE, SIDE)) for image in images]))
-    inputs = normalise(squares[:, None]).to(pick_device(), memory_format=torch.channels_last)
-    with torch.inference_mode():
-        return torch.sigmoid(model(inputs))[:, 0].float().cpu().numpy()
-
-
-def tidy(mask: np.ndarray) -> np.ndarray:
-    """Keep the two largest connected components of a mask (H, W), without their holes; drop specks."""
-    parts, _ = ndimage.label(mask)
-    areas = np.bincount(parts.ravel())[1:]
-    order = np.argsort(areas)[::-1][:2]
-    lungs = [part + 1 for part in order if areas[part] >= SPECK * areas[order[0]]]
-    return ndimage.binary_fill_holes(np.isin(parts, lungs))
 
 
 def bounding_box(mask: np.ndarray, margin: float = MARGIN) -> Box | None:
@@ -119,7 +39,7 @@ def bounding_box(mask: np.ndarray, margin: float = MARGIN) -> Box | None:
     mask : numpy.ndarray
         Bool, (height, width).
     margin : float
-        What is added on each side, as a share of the rectangle's own width (left, right) and height (top,
+        What is added on each side, as a fraction of the rectangle's own width (left, right) and height (top,
         bottom). 0.025 is our reading of the paper's "2.5 % of pixels".
 
     Returns
@@ -145,40 +65,6 @@ def rectangle(mask: np.ndarray, margin: float = 0) -> Box:
     dx, dy = round(margin * (right - left)), round(margin * (bottom - top))
     box = max(0, left - dx), max(0, top - dy), min(width, right + dx), min(height, bottom + dy)
     return tuple(int(edge) for edge in box)
-
-
-def segment(
-    cohort: pd.DataFrame, pool: Executor
-) -> Iterator[tuple[dict, np.ndarray | ImageError, np.ndarray | None]]:
-    """Segment the images of a cohort, each with a network that has not learned from its patient.
-
-    Parameters
-    ----------
-    cohort : pandas.DataFrame
-        A checked cohort.
-    pool : concurrent.futures.Executor
-        Its threads work side by side, each on images of its own.
-
-    Yields
-    ------
-    tuple
-        Row, image (float32) and lung mask (bool), both (height, width); for a file that cannot be read its
-        `ImageError` and None. Rows come network by network, in the order of the cohort.
-    """
-    networks = [unseen_network(*key) for key in zip(cohort["source"], cohort["patient_id"], strict=True)]
-    threads = torch.get_num_threads()
-    try:
-        for name, part in cohort.groupby(np.array(networks)):  # of a list of one, pandas makes tuples
-            work = partial(_segment, load(WEIGHTS / f"{name}.safetensors"))
-            rows = part.to_dict("records")
-            batches = iter([rows[start : start + BATCH] for start in range(0, len(rows), BATCH)])
-            coming = deque(pool.submit(work, batch) for batch in islice(batches, THREADS + 1))
-            while coming:
-                done = coming.popleft().result()
-                coming.extend(pool.submit(work, batch) for batch in islice(batches, 1))
-                yield from done
-    finally:
-        torch.set_num_threads(threads)  # threads that others start later are not bound to one
 
 
 def crop_cohort(cohort: pd.DataFrame, out: str | Path, *, masks: bool = False) -> pd.DataFrame:
@@ -214,12 +100,12 @@ def crop_cohort(cohort: pd.DataFrame, out: str | Path, *, masks: bool = False) -
         if out in Path(file).parents:
             raise InputError(f"{out}: holds {file}, which cropping could overwrite; choose another folder")
     bad, writing = [], []
-    with ThreadPoolExecutor(THREADS) as pool:
-        for row, image, mask in tqdm(segment(cohort, pool), "crop", len(cohort), unit="image", disable=None):
+    with ThreadPoolExecutor(THREADS) as writers:
+        for row, image, mask in tqdm(segment(cohort), "crop", len(cohort), unit="image", disable=None):
             if mask is None:
                 bad.append(image)
             else:
-                writing.append(pool.submit(_write_crop, row, image, mask, out, masks))
+                writing.append(writers.submit(_write_crop, row, image, mask, out, masks))
     rows = []
     for written in writing:
         try:
@@ -270,31 +156,6 @@ def crop_boxes(cohort: pd.DataFrame) -> list[Box]:
     table = pd.read_csv(folder / "boxes.csv", dtype={"image_id": str})
     rows = table.set_index("image_id").loc[cohort["image_id"], list(BOX[:4])]
     return [tuple(map(int, row)) for row in rows.itertuples(index=False)]
-
-
-def _segment(model: torch.nn.Module, rows: list[dict]) -> list[tuple]:
-    """Read and segment a few images; see `segment` for what comes back."""
-    torch.set_num_threads(1)  # of this worker: each has its own images, and none waits for another
-    images = [_try_read(row) for row in rows]
-    masks = iter(lung_masks(model, [image for image in images if isinstance(image, np.ndarray)]))
-    return [
-        (row, image, next(masks) if isinstance(image, np.ndarray) else None)
-        for row, image in zip(rows, images, strict=True)
-    ]
-
-
-def _try_read(row: dict) -> np.ndarray | ImageError:
-    try:
-        return read_gray(row["file"])
-    except ImageError as error:
-        return error
-
-
-def _enlarge(share: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Tidy the network's probabilities (`SIDE`, `SIDE`), then bring them to the size of the image."""
-    lungs = tidy(share >= 0.5)
-    share = np.where(lungs, np.maximum(share, 0.51), np.minimum(share, 0.49))
-    return resize(share, shape) >= 0.5
 
 
 def read_mask(path: str | Path, shape: tuple[int, int]) -> np.ndarray:

@@ -1,22 +1,22 @@
-"""Measuring the lung U-Nets on patients and hospitals they have not seen, and the model card that says it."""
+"""Measuring the lung U-Nets on patients and hospitals they have not seen."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from safetensors import safe_open
+from torchvision.ops import box_iou
 from tqdm import tqdm
 
 from sdnet_lib.data.images import ImageError
-from sdnet_lib.files import write_json, write_text
-from sdnet_lib.lungs import crop as lungs
-from sdnet_lib.lungs.card import card
+from sdnet_lib.files import content_hash, write_json
+from sdnet_lib.lungs.crop import MARGIN, Box, bounding_box, read_mask, rectangle
+from sdnet_lib.lungs.segmentation import segment, unseen_network
 from sdnet_lib.lungs.unet import WEIGHTS
 
 COVERED = 0.95  # of the true rectangle's area: the crop box has then lost next to nothing
@@ -36,20 +36,19 @@ def dice(mask: np.ndarray, truth: np.ndarray) -> float:
     return float(2 * (mask & truth).sum() / max(1, mask.sum() + truth.sum()))
 
 
-def area(box: lungs.Box) -> int:
+def area(box: Box) -> int:
     """Return the number of pixels in a box (left, top, right, bottom), right and bottom exclusive."""
     return max(0, box[2] - box[0]) * max(0, box[3] - box[1])
 
 
-def overlap(one: lungs.Box, two: lungs.Box) -> int:
+def overlap(one: Box, two: Box) -> int:
     """Return the number of pixels that two boxes share."""
     return area(tuple((max, max, min, min)[i](one[i], two[i]) for i in range(4)))
 
 
-def iou(one: lungs.Box, two: lungs.Box) -> float:
+def iou(one: Box, two: Box) -> float:
     """Return the intersection over union of two boxes."""
-    shared = overlap(one, two)
-    return shared / (area(one) + area(two) - shared)
+    return float(box_iou(*(torch.tensor([box], dtype=torch.float64) for box in (one, two))))
 
 
 def compare(mask: np.ndarray, truth: np.ndarray) -> dict:
@@ -58,16 +57,14 @@ def compare(mask: np.ndarray, truth: np.ndarray) -> dict:
     Returns
     -------
     dict
-        `dice`; `coverage`: share of the true mask's rectangle that the crop box (margin included) contains;
+        `dice`; `coverage`: fraction of the true mask's rectangle inside the crop box, margin included;
         `iou`: of the crop box and the box that the same margin gives the true mask; `iou_tight`: of both
         rectangles without a margin; `lungs_found` (where not, the whole image counts as the crop box).
     """
     height, width = mask.shape
-    found = lungs.bounding_box(mask) is not None
-    crop, tight = (
-        lungs.rectangle(mask, margin) if found else (0, 0, width, height) for margin in (lungs.MARGIN, 0)
-    )
-    true_crop, true_tight = lungs.rectangle(truth, lungs.MARGIN), lungs.rectangle(truth)
+    found = bounding_box(mask) is not None
+    crop, tight = (rectangle(mask, margin) if found else (0, 0, width, height) for margin in (MARGIN, 0))
+    true_crop, true_tight = rectangle(truth, MARGIN), rectangle(truth)
     return {
         "dice": dice(mask, truth),
         "coverage": overlap(crop, true_tight) / area(true_tight),
@@ -84,19 +81,17 @@ def pairs(cohort: pd.DataFrame) -> Iterator[tuple[dict, np.ndarray, np.ndarray]]
     ----------
     cohort : pandas.DataFrame
         A checked cohort with a `lung_mask` in every row. Each image goes through the network that
-        `sdnet_lib.lungs.crop.unseen_network` names.
+        `sdnet_lib.lungs.segmentation.unseen_network` names.
 
     Raises
     ------
     ImageError
         If an image or mask cannot be read.
     """
-    with ThreadPoolExecutor(lungs.THREADS) as pool:
-        segmented = lungs.segment(cohort, pool)
-        for row, image, mask in tqdm(segmented, "measure", len(cohort), unit="image", disable=None):
-            if isinstance(image, ImageError):
-                raise image
-            yield row, mask, lungs.read_mask(row["lung_mask"], image.shape)
+    for row, image, mask in tqdm(segment(cohort), "measure", len(cohort), unit="image", disable=None):
+        if isinstance(image, ImageError):
+            raise image
+        yield row, mask, read_mask(row["lung_mask"], image.shape)
 
 
 def measure(cohort: pd.DataFrame) -> pd.DataFrame:
@@ -104,13 +99,13 @@ def measure(cohort: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for row, mask, truth in pairs(cohort):
         known = {name: row[name] for name in ("image_id", "source", "view")}
-        known["network"] = lungs.unseen_network(row["source"], row["patient_id"])
+        known["network"] = unseen_network(row["source"], row["patient_id"])
         rows.append(known | compare(mask, truth))
     return pd.DataFrame(rows)
 
 
 def summary(table: pd.DataFrame) -> dict:
-    """Summarise the rows of `measure`: Dice coefficients, share of images well covered, median IoU."""
+    """Summarise the rows of `measure`: Dice coefficients, fraction of images well covered, median IoU."""
     return {
         "images": len(table),
         "dice_mean": round(table["dice"].mean(), 4),
@@ -122,30 +117,36 @@ def summary(table: pd.DataFrame) -> dict:
     }
 
 
-def evaluate(data: Path | None, out: Path) -> Path:
-    """Measure the shipped networks on their unseen folds and on the COVID-19 Image Data Collection.
+def evaluate(cohort: pd.DataFrame, external: pd.DataFrame, out: Path) -> Path:
+    """Measure the shipped networks on their unseen folds and on another hospital's images.
 
-    Writes ``lungs.json`` and, from it, the model card ``lungs.md`` to the folder `out`.
+    Writes ``lungs.json``, from which `publish.lung_card` makes the model card, to the folder `out`.
+
+    Parameters
+    ----------
+    cohort : pandas.DataFrame
+        Shenzhen and Montgomery.
+    external : pandas.DataFrame
+        The COVID-19 Image Data Collection, with `mask_source`; rows without a `lung_mask` are left out.
+    out : pathlib.Path
+        Made if need be.
+
+    Returns
+    -------
+    pathlib.Path
+        The file ``lungs.json``.
     """
-    import data_scripts
-    from sdnet_lib.lungs.training import training_cohort
-
-    unseen = measure(training_cohort(data))
-    collection = data_scripts.load("cxr-collection", data)
-    collection = collection[collection["lung_mask"] != ""]
-    external = measure(collection).merge(collection[["image_id", "mask_source"]], on="image_id")
+    unseen = measure(cohort)
+    with_mask = external[external["lung_mask"] != ""]
+    outside = measure(with_mask).merge(with_mask[["image_id", "mask_source"]], on="image_id")
     networks = {name: _network(name) | summary(part) for name, part in unseen.groupby("network")}
-    parts = [("all", external), *external.groupby("mask_source"), *external.groupby("view")]
+    parts = [("all", outside), *outside.groupby("mask_source"), *outside.groupby("view")]
     results = {
         "networks": networks,
         "unseen": {source: summary(part) for source, part in unseen.groupby("source")},
         "external": {name: summary(part) for name, part in parts},
     }
-    out.mkdir(parents=True, exist_ok=True)
     write_json(out / "lungs.json", results)
-    write_text(
-        out / "lungs.md", card(results, json.loads((WEIGHTS / "compared.json").read_text(encoding="utf-8")))
-    )
     return out / "lungs.json"
 
 
@@ -166,5 +167,4 @@ def _network(name: str) -> dict:
     file = WEIGHTS / f"{name}.safetensors"
     with safe_open(file, "pt") as stored:
         record = json.loads(stored.metadata()["record"])
-    content = file.read_bytes()
-    return record | {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    return record | {"bytes": file.stat().st_size, "sha256": content_hash(file)}

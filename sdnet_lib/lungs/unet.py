@@ -1,4 +1,4 @@
-"""The lung U-Net: built, fed and loaded. What its masks are good for is in `sdnet_lib.lungs.crop`."""
+"""The lung U-Net: built, fed and loaded."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ import torch
 from torch import Tensor
 
 from sdnet_lib.config import pick_device
-from sdnet_lib.files import InputError
+from sdnet_lib.files import InputError, one_line
 
-SIDE = 256  # pixels of the square that the network sees
+IMAGE_SIZE = 256  # pixels a side of the square that the network sees
 WEIGHTS = Path(__file__).parent / "weights"
 
 
 def network(pretrained: bool = False) -> torch.nn.Module:
     """Build the U-Net: EfficientNet-Lite0 down to stride 16, a slim decoder up to half the resolution.
 
-    0.9 million parameters. Input (n, 1, `SIDE`, `SIDE`) from `normalise`, output logits of the same shape.
+    0.9 million parameters. Input (n, 1, `IMAGE_SIZE`, `IMAGE_SIZE`) from `normalise`, output logits of the
+    same shape.
 
     Parameters
     ----------
@@ -64,8 +65,8 @@ def load(path: str | Path | None = None) -> torch.nn.Module:
     Parameters
     ----------
     path : str or pathlib.Path, optional
-        A safetensors file written by ``python -m sdnet_lib.lungs.crop train``; by default the weights that come
-        with the package, trained on four fifths of Montgomery and Shenzhen (see ``weights/lungs.md``).
+        A safetensors file written by `sdnet_lib.lungs.training.train`; by default the weights that come with
+        the package, trained on four fifths of Montgomery and Shenzhen (see ``weights/lungs.md``).
 
     Raises
     ------
@@ -80,6 +81,5 @@ def load(path: str | Path | None = None) -> torch.nn.Module:
     try:
         unet.load_state_dict(load_file(path))
     except (OSError, SafetensorError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: not the weights of the lung U-Net ({reason})") from error
+        raise InputError(f"{path}: not the weights of the lung U-Net ({one_line(error)[:200]})") from error
     return unet.eval().to(pick_device())

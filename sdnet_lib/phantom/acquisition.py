@@ -1,4 +1,4 @@
-"""From path lengths to a picture: X-ray beam, scatter, quanta, detector, display, and each site's habits."""
+"""From path lengths to a picture: beam, scatter, quanta, detector and display, and how sites differ."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from sdnet_lib.phantom.anatomy import Frame
+from sdnet_lib.phantom.frame import Frame
 
 # Linear attenuation at the mean energy of a 120 kV chest exposure, 1/cm (NIST tables at about 60 keV).
 SOFT, LUNG, BONE = 0.205, 0.055, 0.40  # BONE is what compact bone adds to soft tissue
 _SCATTER_REACH = 5.0  # cm
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Site:
     """How one hospital takes, processes and stores its radiographs.
 
@@ -27,29 +27,29 @@ class Site:
     field : float
         Longest side of the detector's field in cm.
     scatter : float
-        Share of the low-passed beam in what the detector sees; a grid lowers it.
+        Fraction of scattered radiation in what the detector sees; a grid lowers it.
     quanta : float
         X-ray quanta on a pixel of 1 mm^2 in the open beam.
     blur : float
         Standard deviation of the detector's blur in cm.
-    lung, bright : float
+    lung_grey, dense_grey : float
         Grey levels given to the clear lung and to the densest parts.
-    bend : float
+    curve : float
         Bend of the display curve: the higher, the more contrast lung gets at the cost of dense parts.
-    even, crisp : float
-        Share of the coarse contrast that the processing takes away, and of the fine one that it adds.
+    flattening, sharpening : float
+        Fraction of the coarse contrast that the processing takes away, and of the fine one that it adds.
     marker, marker_at : str, tuple of float
-        Side marker and its place (column, row as shares of the picture).
+        Side marker and its place (column, row as fractions of the picture).
     text, text_at : str, tuple of float
         Burnt-in words and their place; empty for none.
     border : tuple of float
-        Widths of the collimated margin left, top, right and bottom, as shares of the picture.
-    margin : float
-        Grey level of that margin.
+        Widths of the collimated border left, top, right and bottom, as fractions of the picture.
+    border_grey : float
+        Grey level of that border.
     suffix : str
         Kind of file the site exports.
-    shrink : float
-        Longest side of its files as a share of the asked size.
+    file_size : float
+        Longest side of its files as a fraction of the asked size.
     """
 
     aspect: float
@@ -57,121 +57,111 @@ class Site:
     scatter: float
     quanta: float
     blur: float
-    lung: float
-    bright: float
-    bend: float
-    even: float
-    crisp: float
+    lung_grey: float
+    dense_grey: float
+    curve: float
+    flattening: float
+    sharpening: float
     marker: str
     marker_at: tuple[float, float]
-    text: str
-    text_at: tuple[float, float]
-    border: tuple[float, float, float, float]
-    margin: float
+    text: str = ""
+    text_at: tuple[float, float] = (0, 0)
+    border: tuple[float, float, float, float] = (0, 0, 0, 0)
+    border_grey: float = 0
     suffix: str
-    shrink: float
+    file_size: float = 1
 
 
 SITES = {
     "A": Site(
-        1.00,
-        35.5,
-        0.25,
-        3e4,
-        0.05,
-        0.44,
-        0.90,
-        1.2,
-        0.35,
-        0.6,
-        "L",
-        (0.84, 0.05),
-        "",
-        (0, 0),
-        (0, 0, 0, 0),
-        0,
-        ".png",
-        1.0,
+        aspect=1.0,
+        field=35.5,
+        scatter=0.25,
+        quanta=3e4,
+        blur=0.05,
+        lung_grey=0.44,
+        dense_grey=0.9,
+        curve=1.2,
+        flattening=0.35,
+        sharpening=0.6,
+        marker="L",
+        marker_at=(0.84, 0.05),
+        suffix=".png",
     ),
     "B": Site(
-        0.82,
-        42,
-        0.50,
-        8e3,
-        0.10,
-        0.36,
-        0.82,
-        0.9,
-        0.10,
-        0.1,
-        "R",
-        (0.07, 0.08),
-        "PORTABLE",
-        (0.70, 0.04),
-        (0, 0, 0, 0),
-        0,
-        ".jpg",
-        0.9,
+        aspect=0.82,
+        field=42,
+        scatter=0.5,
+        quanta=8e3,
+        blur=0.1,
+        lung_grey=0.36,
+        dense_grey=0.82,
+        curve=0.9,
+        flattening=0.1,
+        sharpening=0.1,
+        marker="R",
+        marker_at=(0.07, 0.08),
+        text="PORTABLE",
+        text_at=(0.7, 0.04),
+        suffix=".jpg",
+        file_size=0.9,
     ),
     "C": Site(
-        0.90,
-        36,
-        0.40,
-        1e4,
-        0.08,
-        0.30,
-        0.86,
-        1.0,
-        0.20,
-        0.3,
-        "D",
-        (0.05, 0.12),
-        "SUP",
-        (0.12, 0.12),
-        (0.012, 0.012, 0.012, 0.012),
-        1,
-        ".jpg",
-        1.0,
+        aspect=0.9,
+        field=36,
+        scatter=0.4,
+        quanta=1e4,
+        blur=0.08,
+        lung_grey=0.3,
+        dense_grey=0.86,
+        curve=1.0,
+        flattening=0.2,
+        sharpening=0.3,
+        marker="D",
+        marker_at=(0.05, 0.12),
+        text="SUP",
+        text_at=(0.12, 0.12),
+        border=(0.012, 0.012, 0.012, 0.012),
+        border_grey=1,
+        suffix=".jpg",
     ),
     "D": Site(
-        1.18,
-        42,
-        0.35,
-        2e4,
-        0.06,
-        0.42,
-        0.86,
-        1.4,
-        0.40,
-        0.8,
-        "L",
-        (0.90, 0.12),
-        "AP",
-        (0.05, 0.94),
-        (0.05, 0.02, 0, 0.03),
-        0.35,
-        ".jpg",
-        0.95,
+        aspect=1.18,
+        field=42,
+        scatter=0.35,
+        quanta=2e4,
+        blur=0.06,
+        lung_grey=0.42,
+        dense_grey=0.86,
+        curve=1.4,
+        flattening=0.4,
+        sharpening=0.8,
+        marker="L",
+        marker_at=(0.9, 0.12),
+        text="AP",
+        text_at=(0.05, 0.94),
+        border=(0.05, 0.02, 0, 0.03),
+        border_grey=0.35,
+        suffix=".jpg",
+        file_size=0.95,
     ),
     "E": Site(
-        0.98,
-        41,
-        0.22,
-        4e4,
-        0.04,
-        0.20,
-        0.95,
-        1.0,
-        0.05,
-        0.3,
-        "R",
-        (0.05, 0.04),
-        "PA ERECT",
-        (0.76, 0.05),
-        (0, 0, 0, 0.05),
-        0,
-        ".png",
-        1.0,
+        aspect=0.98,
+        field=41,
+        scatter=0.22,
+        quanta=4e4,
+        blur=0.04,
+        lung_grey=0.2,
+        dense_grey=0.95,
+        curve=1.0,
+        flattening=0.05,
+        sharpening=0.3,
+        marker="R",
+        marker_at=(0.05, 0.04),
+        text="PA ERECT",
+        text_at=(0.76, 0.05),
+        border=(0, 0, 0, 0.05),
+        suffix=".png",
     ),
 }
 
@@ -216,11 +206,12 @@ def develop(frame: Frame, signal: np.ndarray, lung: np.ndarray, site: Site) -> n
     detail = level - low_pass(level, 1.5 / frame.pixel)
     coarse = low_pass(level, 4.0 / frame.pixel)
     inside = np.clip((level + 0.75) / 0.4, 0, 1)  # leave the open beam alone
-    level = level + inside * (site.crisp * detail - site.even * (coarse - 0.4))
-    grey = site.lung + (site.bright - site.lung) * (1 - np.exp(-site.bend * level)) / (1 - np.exp(-site.bend))
-    toe = 0.5 * site.lung  # a film's toe: what is darker than lung is squeezed towards black
+    level = level + inside * (site.sharpening * detail - site.flattening * (coarse - 0.4))
+    contrast = site.dense_grey - site.lung_grey
+    grey = site.lung_grey + contrast * (1 - np.exp(-site.curve * level)) / (1 - np.exp(-site.curve))
+    toe = 0.5 * site.lung_grey  # a film's toe: what is darker than lung is squeezed towards black
     grey = np.where(grey < toe, toe * np.exp(np.minimum(grey - toe, 0) / toe), grey)
-    knee = site.bright - 0.05
+    knee = site.dense_grey - 0.05
     grey = np.where(grey > knee, knee + (1 - knee) * np.tanh((grey - knee) / (1 - knee)), grey)
     return np.clip(grey, 0, 1)
 
@@ -235,16 +226,16 @@ def _words(text: str, height: int) -> np.ndarray:
 
 
 def stamp(image: np.ndarray, site: Site, rng: np.random.Generator) -> np.ndarray:
-    """Lay the site's collimated margin, side marker and burnt-in words on a picture."""
+    """Lay the site's collimated border, side marker and burnt-in words on a picture."""
     image = image.copy()
     rows, columns = image.shape
     jitter = 0.012 * rng.normal(size=8).clip(-2, 2)
     left, top, right, bottom = (
         int(round(max(0, b + (b > 0.02) * j) * max(rows, columns)))
-        for b, j in zip(site.border, jitter, strict=False)
+        for b, j in zip(site.border, jitter[:4], strict=True)
     )
     for cut in (np.s_[:, :left], np.s_[:top], np.s_[:, columns - right :], np.s_[rows - bottom :]):
-        image[cut] = site.margin
+        image[cut] = site.border_grey
     for text, at, tall, j in (
         (site.marker, site.marker_at, 0.05, jitter[4:6]),
         (site.text, site.text_at, 0.032, jitter[6:8]),

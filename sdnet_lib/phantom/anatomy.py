@@ -1,203 +1,14 @@
-"""The body that the synthetic radiograph is taken of: organs as path lengths along parallel rays, in cm.
-
-The frame is the patient's, seen from the front: the origin is the carina, x grows to the patient's left (the
-right side of the picture), y grows downwards; lengths are cm at the detector. Big organs are closed formulas
-on the pixel grid. Thin ones (ribs, clavicles, vessels, airways) are swept tubes: sample points that carry a
-volume, projected on the grid by `splat`, so a tube that runs towards the X-ray source is as bright as it
-should be, at any pixel size.
-"""
+"""The organs that the synthetic radiograph is taken of, as path lengths along parallel rays, in cm."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 from scipy import ndimage
 
-SIDES = (("R", -1.0), ("L", 1.0))
-_LEVELS = np.arange(-5, 13)  # vertebrae around T5 (0), which lies at the carina
-
-
-@dataclass(frozen=True)
-class Patient:
-    """What makes one chest differ from the next; lengths in cm, angles in radians.
-
-    Attributes
-    ----------
-    sex : str
-        ``F`` or ``M``.
-    age : int
-        Years.
-    scale : float
-        Body size; 1 is an average adult.
-    depth : float
-        Thickness of the chest from front to back.
-    fat : float
-        Soft tissue around the rib cage.
-    width : float
-        Half the width of the rib cage's inside at its widest.
-    apex, dome : float
-        Height of the lung tops and of the right diaphragm dome (inspiration moves it).
-    dome_step : float
-        How much lower the left dome is.
-    heart : float
-        Size of the heart; 1 is a cardiothoracic ratio of about 0.45.
-    knob : float
-        Radius of the aortic knob; grows with age.
-    turn : float
-        Rotation about the long axis: what lies in front moves this share of its depth to the left.
-    tilt : float
-        Lean in the picture plane.
-    sway : tuple of float
-        Amplitude and phase of the spine's sideways curve.
-    shift : tuple of float
-        Where the carina lies off the detector's centre, x and y.
-    breast : float
-        Thickness of the breasts (or chest muscles).
-    shoulder : float
-        How far the shoulders are raised.
-    gas : float
-        Size of the stomach bubble, 0 for none.
-    """
-
-    sex: str
-    age: int
-    scale: float
-    depth: float
-    fat: float
-    width: float
-    apex: float
-    dome: float
-    dome_step: float
-    heart: float
-    knob: float
-    turn: float
-    tilt: float
-    sway: tuple[float, float]
-    shift: tuple[float, float]
-    breast: float
-    shoulder: float
-    gas: float
-
-
-def draw_patient(rng: np.random.Generator, sex: str | None = None, view: str = "PA") -> Patient:
-    """Draw the traits of a patient; AP (bedside) views breathe in less, magnify the heart and turn more."""
-    draw = rng.normal(size=16).clip(-2.2, 2.2).tolist()  # plain floats keep the float32 grids float32
-    flat = rng.random(8).tolist()
-    sex = sex or ("F" if flat[0] < 0.5 else "M")
-    male, bed = float(sex == "M"), float(view == "AP")
-    age = int(min(max(56 + 16 * draw[0], 18), 94))
-    fat = min(max(2.4 + 0.8 * draw[3] - 0.2 * male, 1.2), 4.8)
-    return Patient(
-        sex=sex,
-        age=age,
-        scale=0.955 + 0.06 * male + 0.035 * draw[1],
-        depth=21.0 + 1.3 * male + 1.5 * draw[2] + 1.2 * (fat - 2.4),
-        fat=fat,
-        width=13.0 + 0.5 * draw[4] - 0.2 * bed,
-        apex=-10.8 + 0.6 * draw[5] + 0.6 * bed,
-        dome=10.2 + 1.1 * draw[6] - 1.6 * bed,
-        dome_step=1.2 + 0.5 * draw[7],
-        heart=(0.98 + 0.07 * draw[8] + 0.0015 * (age - 56)) * (1 + 0.1 * bed),
-        knob=1.35 + 0.012 * (age - 40) + 0.12 * draw[9],
-        turn=(0.02 + 0.03 * bed) * draw[10],
-        tilt=(0.014 + 0.012 * bed) * draw[11],
-        sway=(0.12 + 0.35 * flat[1] ** 3, 6.28 * flat[2]),
-        shift=(0.5 * draw[12], -2.0 + 0.9 * draw[13]),
-        breast=float(np.clip((0.6 if male else 2.0) + (0.2 + 0.6 * (1 - male)) * draw[14], 0.1, 4.0)),
-        shoulder=0.8 * draw[15] + 0.8 * bed,
-        gas=max(0.0, flat[3] - 0.3) * 1.6,
-    )
-
-
-class Frame:
-    """The pixel grid in the patient's coordinates.
-
-    Attributes
-    ----------
-    shape : tuple of int
-        Rows and columns.
-    pixel : float
-        Side of a pixel in patient cm.
-    x, y : numpy.ndarray
-        float32 patient coordinates of the pixel centres, shapes (rows, columns) and (rows, 1).
-    mid : numpy.ndarray
-        x of the spine's axis in each row, shape (rows, 1).
-    """
-
-    def __init__(self, patient: Patient, shape: tuple[int, int], field: float) -> None:
-        rows, columns = shape
-        self.patient, self.shape = patient, shape
-        self.pixel = field / max(shape) / patient.scale
-        self._left = -(columns - 1) / 2 * self.pixel - patient.shift[0]
-        self._top = -(rows - 1) / 2 * self.pixel - patient.shift[1]
-        self.y = (self._top + self.pixel * np.arange(rows, dtype=np.float32))[:, None]
-        across = (self._left + self.pixel * np.arange(columns, dtype=np.float32))[None]
-        self.x = across - np.float32(patient.tilt) * self.y
-        amplitude, phase = patient.sway
-        self.mid = (amplitude * np.sin(self.y / 7 + phase) + patient.turn * 5).astype(np.float32)
-
-    def axis(self, y: np.ndarray) -> np.ndarray:
-        """Return x of the spine at heights `y`."""
-        amplitude, phase = self.patient.sway
-        return amplitude * np.sin(y / 7 + phase) + self.patient.turn * 5
-
-    def splat(self, x: np.ndarray, y: np.ndarray, volume: np.ndarray) -> np.ndarray:
-        """Project points that carry volumes (cm^3) to a path length image (cm), four pixels a point."""
-        rows, columns = (n + 3 for n in self.shape)  # a margin takes what falls outside
-        scale = np.float32(1 / self.pixel)
-        u = np.float32(self.patient.tilt) * y
-        u += x
-        u, v = (u - np.float32(self._left)) * scale, (y - np.float32(self._top)) * scale
-        u, v = np.clip(u + 1, 0, columns - 2, out=u), np.clip(v + 1, 0, rows - 2, out=v)
-        column, row = np.floor(u), np.floor(v)
-        u -= column
-        v -= row
-        index = row.astype(np.intp) * columns + column.astype(np.intp)
-        weight = volume.astype(np.float64) * float(scale) ** 2
-        lower = weight * v
-        weight -= lower
-        flat = np.zeros(rows * columns)
-        for step, share in ((0, weight), (columns, lower)):
-            right = share * u
-            share -= right
-            flat += np.bincount(index + step, share, minlength=flat.size)
-            flat += np.bincount(index + (step + 1), right, minlength=flat.size)
-        return flat.reshape(rows, columns)[1:-2, 1:-2].astype(np.float32)
-
-    def columns(self, low: float, high: float) -> slice:
-        """Return the columns in which x lies between `low` and `high` in some row."""
-        near = np.flatnonzero((self.x.max(0) >= low) & (self.x.min(0) <= high))
-        return slice(near[0], near[-1] + 1) if near.size else slice(0, 0)
-
-
-def sphere(u: np.ndarray) -> np.ndarray:
-    """Return the half chord of a unit ball whose squared distance from the centre is `u`."""
-    return np.sqrt(np.maximum(1 - u, 0))
-
-
-def smooth(u: np.ndarray) -> np.ndarray:
-    """Go smoothly from 0 (u <= 0) to 1 (u >= 1)."""
-    u = np.clip(u, 0, 1)
-    return u * u * (3 - 2 * u)
-
-
-def texture(frame: Frame, rng: np.random.Generator, coarse: float, octaves: int, gain: float) -> np.ndarray:
-    """Sum noise on grids of `coarse` cm, half of it, and so on; what is finer than a pixel is left out."""
-    rows, columns = frame.shape
-    side, spacing = int(50 / coarse) + 3, coarse
-    total = np.zeros((1, 1), np.float32)
-    for octave, child in enumerate(rng.spawn(octaves)):  # own streams: the image size must not shift them
-        if octave and spacing < 1.6 * frame.pixel:
-            break
-        if octave:
-            side, spacing = side * 2, spacing / 2
-        finer = Image.fromarray(total).resize((side, side), Image.Resampling.BICUBIC)
-        total = finer + np.float32(gain**octave) * child.standard_normal((side, side), dtype=np.float32)
-    box = (1, 1, 1 + columns * frame.pixel / spacing, 1 + rows * frame.pixel / spacing)
-    return np.asarray(Image.fromarray(total).resize((columns, rows), Image.Resampling.BICUBIC, box=box))
+from sdnet_lib.phantom.frame import SIDES, Frame, smooth, sphere
+from sdnet_lib.phantom.patient import Patient
 
 
 def _curve(frame: Frame, points: list[tuple[float, float]]) -> np.ndarray:
@@ -208,7 +19,7 @@ def _curve(frame: Frame, points: list[tuple[float, float]]) -> np.ndarray:
 
 
 def body(frame: Frame) -> np.ndarray:
-    """Path through everything inside the skin: neck, shoulders, trunk, arms and breasts."""
+    """Path through everything inside the skin: neck, shoulders, chest and belly, arms and breasts."""
     p, x, y = frame.patient, frame.x, frame.y
     up = -p.shoulder
     chest = p.width + p.fat + 1.2

@@ -1,6 +1,6 @@
 """A simulated hospital: studies, RT-PCRs and readings as untidy as real ones, and the truth behind them.
 
-It stands in for the archive that COVIDGR was drawn from, which nobody outside can see. Its rates are our
+It stands in for the archive that COVIDGR was drawn from, which nobody outside can see. Its numbers are our
 choice, not measurements; what matters is that everything that can go wrong does, and that the truth is known.
 """
 
@@ -20,14 +20,15 @@ from sdnet_lib.data import severity
 from sdnet_lib.data.cohort import write_cohort
 from sdnet_lib.data.images import resize, write_gray
 from sdnet_lib.files import InputError
-from sdnet_lib.phantom import radiograph
+from sdnet_lib.phantom import lesions
+from sdnet_lib.phantom.radiograph import radiograph
 
 SITES = {"Room 1": "A", "Room 2": "B", "Bedside": "C", "Other hospital": "D"}
-SEVERITY_RATES = [0.17, 0.18, 0.37, 0.28]  # of the infected; the sickest lie in bed and are not released
-OTHER_DISEASE_RATES = [0.85, 0.08, 0.05, 0.02]  # opacities of those who are not infected
-FEMALE_RATES = {True: 0.45, False: 0.56}  # Table 3: 190 of 426 positives, 239 of 426 negatives
-BEDSIDE_RATES = {"Normal": 0.2, "Mild": 0.3, "Moderate": 0.5, "Severe": 0.7}
-PART_COUNTS = {"Normal": (0, 0), "Mild": (1, 2), "Moderate": (3, 5), "Severe": (6, 8)}
+# How likely each of `severity.LEVELS` is, by infection. The sickest of the infected lie in bed and are not
+# released; those who are not infected may have opacities of other diseases.
+LEVEL_PROBABILITIES = {True: [0.17, 0.18, 0.37, 0.28], False: [0.85, 0.08, 0.05, 0.02]}
+FEMALE_FRACTION = {True: 0.45, False: 0.56}  # Table 3: 190 of 426 positives, 239 of 426 negatives
+BEDSIDE_PROBABILITY = {"Normal": 0.2, "Mild": 0.3, "Moderate": 0.5, "Severe": 0.7}
 PART_WEIGHTS = np.tile([1, 2, 4, 4], 2) / 22  # the bases are affected more often than the apices
 
 
@@ -48,8 +49,8 @@ def simulate(patients: int = 600, seed: int = 0) -> Hospital:
     Returns
     -------
     Hospital
-        The tables of `sdnet_lib.data.release` (the studies without ``picture``, the readings with ``parts`` too)
-        and the truth: ``study_id, infected`` (on the day of the X-ray), ``level, parts, sex, view, site,
+        The tables of `sdnet_lib.data.release` (the studies without ``picture``, the readings with ``parts``
+        too) and the truth: ``study_id, infected`` (on the day of the X-ray), ``level, parts, sex, view, site,
         picture_seed, copy`` ("", "same file" or "re-export").
     """
     exposures: list[dict] = []
@@ -125,14 +126,14 @@ def write_release(cohort: pd.DataFrame, truth: pd.DataFrame, folder: str | Path,
 
 
 def wrong_labels(cohort: pd.DataFrame, truth: pd.DataFrame) -> float:
-    """Return the share of a release whose label is not the patient's true state on the day of the X-ray."""
+    """Return the fraction of a release whose label is not the patient's true state on that day."""
     infected = cohort["image_id"].map(truth.set_index("study_id")["infected"])
     return float(((cohort["label"] == "P") != infected).mean())
 
 
 def _picture(row: dict, size: int) -> np.ndarray:
     seed = row["picture_seed"]
-    made = radiograph.radiograph(seed, size=size, site=row["site"], sex=row["sex"], view=row["view"])
+    made = radiograph(seed, size=size, site=row["site"], sex=row["sex"], view=row["view"])
     image = severity.place_opacities(made.image, made.lung_mask, row["parts"], seed)
     return _re_export(image) if row["copy"] == "re-export" else image
 
@@ -149,9 +150,9 @@ def _person(number: int, rng: np.random.Generator) -> dict:
     infected = bool(rng.random() < 0.5)
     return {
         "patient_id": f"H{number:05d}",
-        "sex": "F" if rng.random() < FEMALE_RATES[infected] else "M",
+        "sex": "F" if rng.random() < FEMALE_FRACTION[infected] else "M",
         "infected": infected,
-        "level": str(rng.choice(severity.LEVELS, p=SEVERITY_RATES if infected else OTHER_DISEASE_RATES)),
+        "level": str(rng.choice(severity.LEVELS, p=LEVEL_PROBABILITIES[infected])),
         "admitted": pd.Timestamp("2020-03-01") + _hours(rng.uniform(0, 90 * 24)),
     }
 
@@ -188,10 +189,10 @@ def _exposure(
 ) -> dict:
     """Draw one frontal X-ray: in bed it is AP, and the sicker lie in bed, as do the infected, kept apart."""
     infected, level = person["infected"] if infected is None else infected, level or person["level"]
-    in_bed = rng.random() < BEDSIDE_RATES[level] * (1.0 if infected else 0.25)
+    in_bed = rng.random() < BEDSIDE_PROBABILITY[level] * (1.0 if infected else 0.25)
     if machine is None:
         machine = "Bedside" if in_bed else str(rng.choice(["Room 1", "Room 2"], p=[0.85, 0.15]))
-    count = rng.integers(*PART_COUNTS[level], endpoint=True)
+    count = rng.integers(*lesions.AFFECTED[level], endpoint=True)
     parts = rng.choice(severity.PARTS, count, replace=False, p=PART_WEIGHTS)
     return {
         **{name: person[name] for name in ("patient_id", "sex")},
@@ -209,8 +210,8 @@ def _tests(person: dict, rng: np.random.Generator) -> list[dict]:
     """Draw RT-PCRs: one near admission that may miss the virus, repeats, and one at discharge."""
     if rng.random() < 0.06:
         return []
-    elsewhere = rng.random() < 0.15  # tested days before, by the family doctor
-    delays = [-rng.uniform(30, 140) if elsewhere else rng.normal(2, 6)]
+    before = rng.random() < 0.15  # tested days before, by the family doctor
+    delays = [-rng.uniform(30, 140) if before else rng.normal(2, 6)]
     sensitivities = [0.86]
     if person["infected"] and rng.random() < 0.3:
         delays.append(delays[0] + rng.uniform(28, 72))
@@ -249,7 +250,7 @@ def _readings(row: dict, rng: np.random.Generator) -> list[dict]:
 
 
 def _reading(row: dict, reader: str, hours: float, miss: float, rng: np.random.Generator) -> dict:
-    """Read one X-ray: an affected part is missed at the rate `miss`, a sound one marked at a fifth of it."""
+    """Read one X-ray: affected parts are missed with probability `miss`, sound ones marked with a fifth."""
     truth = np.isin(severity.PARTS, row["parts"].split())
     seen = np.where(truth, rng.random(8) >= miss, rng.random(8) < miss / 5)
     blank = rng.random() < 0.01
@@ -276,9 +277,9 @@ def _copy(row: dict, number: int, rng: np.random.Generator) -> dict:
 
 def _with_gap(row: dict, rng: np.random.Generator) -> dict:
     """Lose one entry of every thirtieth record."""
-    return (
-        row | {str(rng.choice(["sex", "machine", "view", "taken"])): None} if rng.random() < 1 / 30 else row
-    )
+    if rng.random() < 1 / 30:
+        return row | {str(rng.choice(["sex", "machine", "view", "taken"])): None}
+    return row
 
 
 def _hours(number: float) -> pd.Timedelta:

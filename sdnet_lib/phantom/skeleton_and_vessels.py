@@ -1,6 +1,6 @@
 """Thin parts of the synthetic chest as swept tubes: bones, airways and vessels.
 
-Each function returns a path length image in cm (see `anatomy.Frame`). Bones are shells of compact bone around
+Each function returns a path length image in cm (see `frame.Frame`). Bones are shells of compact bone around
 a spongy core and come as cm of compact bone.
 """
 
@@ -12,9 +12,10 @@ from functools import lru_cache
 import numpy as np
 from scipy import ndimage
 
-from sdnet_lib.phantom.anatomy import SIDES, Frame, lung_border
+from sdnet_lib.phantom.anatomy import lung_border
+from sdnet_lib.phantom.frame import SIDES, Frame
 
-_SPONGY = 0.28  # attenuation of spongy bone as a share of compact bone's, above soft tissue
+_SPONGY = 0.28  # attenuation of spongy bone as a fraction of compact bone's, above soft tissue
 # Ribs 1 to 12: where they leave the spine, how far they fall on the way to the front, where the bone ends in
 # front (cm from the midline), half their height.
 _HEAD = np.array([-10.2, -8.7, -6.6, -4.3, -2.0, 0.4, 2.9, 5.4, 7.9, 10.4, 12.9, 15.4])
@@ -22,7 +23,7 @@ _FALL = np.array([4.9, 7.6, 10.0, 12.1, 13.8, 14.8, 15.6, 15.9, 14.8, 12.8, 8.8,
 _END = np.array([3.6, 4.6, 5.4, 6.0, 6.7, 7.6, 8.8, 10.0, 11.0, 11.8, 12.6, 11.0])
 _HEIGHT = np.array([0.56, 0.56, 0.58, 0.60, 0.62, 0.64, 0.66, 0.66, 0.64, 0.62, 0.56, 0.50])
 # Shoulder blade and arm as strokes through points (cm from the midline, height): half width, half thickness,
-# share of the radius that is compact.
+# fraction of the radius that is compact.
 _STROKES = (
     (((17.2, -8.2), (14.6, -4.5), (12.9, 0.5), (12.3, 5.0)), 0.40, 0.30, 0.6),  # outer border
     (((12.4, -9.4), (11.2, -6.0), (11.0, -1.0), (12.1, 5.0)), 0.22, 0.22, 0.9),  # inner border
@@ -33,7 +34,7 @@ _STROKES = (
     (((19.0, -7.4), (20.4, -2.0), (22.6, 5.0), (24.5, 12.0)), 1.10, 1.00, 0.3),  # shaft of the arm
 )
 # Vessels that leave a lung root: degrees (0 outwards, 90 down), radius, length of the first piece.
-_TRUNKS = np.array(
+_FIRST_VESSELS = np.array(
     [(-80, 0.34, 2.4), (-62, 0.36, 2.5), (-42, 0.32, 2.4), (-20, 0.26, 2.3), (0, 0.27, 2.2), (18, 0.30, 2.4)]
     + [(36, 0.34, 2.6), (52, 0.42, 2.9), (66, 0.50, 3.1), (80, 0.42, 3.0), (-72, 0.24, 2.3), (28, 0.24, 2.4)]
     + [(60, 0.30, 2.7), (-10, 0.22, 2.4)]
@@ -52,7 +53,7 @@ def _steps(pixel: float, length: float) -> int:
     return max(3, int(np.ceil(length / pixel)))
 
 
-def _grade(pixel: float) -> float:
+def _rounded_down(pixel: float) -> float:
     """Round a pixel size down, eight values an octave, so that fixed shapes are sampled once for all."""
     return 2 ** (math.floor(8 * math.log2(pixel)) / 8)
 
@@ -170,7 +171,7 @@ def _clavicles(frame: Frame, rng: np.random.Generator) -> list[Points]:
 
 def _shoulders(frame: Frame, rng: np.random.Generator) -> list[Points]:
     """Sample shoulder blades and upper arms; in a good PA view the blades clear most of the lungs."""
-    x, y, volume = _shoulder(_grade(frame.pixel))
+    x, y, volume = _shoulder(_rounded_down(frame.pixel))
     y = y - np.float32(0.9 * frame.patient.shoulder)
     inward = 0.5 * rng.standard_normal(2, dtype=np.float32)
     return [(side * (x + move), y, volume) for (_, side), move in zip(SIDES, inward, strict=True)]
@@ -204,28 +205,28 @@ def _spine(frame: Frame, rng: np.random.Generator) -> np.ndarray:
     phase = phase - np.interp(0.4 + 0.1 * rng.normal(), y[:, 0], phase[:, 0])
     part = (phase - np.floor(phase)).astype(np.float32)  # 0 is the middle of a body, 0.5 a disc
     clear = np.interp(y, [-11, -5], [0.45, 1]).astype(np.float32)  # seen slantwise in the neck
-    disc, plate = clear * _bump((part - 0.5) / 0.11), clear * _bump((np.abs(part - 0.5) - 0.2) / 0.06)
+    disc, plate = clear * _bell((part - 0.5) / 0.11), clear * _bell((np.abs(part - 0.5) - 0.2) / 0.06)
     place = part - np.floor(part + 0.5)
     span = np.abs(x)
     u = span / (half * (1 - 0.08 * np.cos(2 * np.pi * part) ** 2 + 0.1 * plate))
-    body = np.sqrt(np.maximum(1 - u * u, 0)) * (0.6 - 0.26 * disc + 0.22 * plate) + 0.2 * _bump(
+    body = np.sqrt(np.maximum(1 - u * u, 0)) * (0.6 - 0.26 * disc + 0.22 * plate) + 0.2 * _bell(
         (u - 0.95) / 0.08
     )
-    pedicle = _bump((span - 0.62 * half) / 0.28) * _bump((place + 0.12) / 0.16)
-    process = _bump(x / 0.28) * _bump((place - 0.28) / 0.16)
-    wing = (span > half) * np.clip((half + 1.6 - span) / 0.4, 0, 1) * _bump((place + 0.14) / 0.13)
+    pedicle = _bell((span - 0.62 * half) / 0.28) * _bell((place + 0.12) / 0.16)
+    process = _bell(x / 0.28) * _bell((place - 0.28) / 0.16)
+    wing = (span > half) * np.clip((half + 1.6 - span) / 0.4, 0, 1) * _bell((place + 0.14) / 0.13)
     path = np.zeros(frame.shape, np.float32)
     path[:, near] = body + 0.35 * pedicle + 0.35 * process + 0.15 * wing
     return path
 
 
-def _bump(u: np.ndarray) -> np.ndarray:
+def _bell(u: np.ndarray) -> np.ndarray:
     return np.exp(-(u * u))
 
 
 def airways(frame: Frame) -> np.ndarray:
     """Path through the air of the windpipe and the two main bronchi."""
-    x, y, volume = _airway(_grade(frame.pixel))
+    x, y, volume = _airway(_rounded_down(frame.pixel))
     middle = float(frame.axis(np.zeros(1))[0]) - frame.patient.turn * 3
     return frame.splat(x + np.float32(middle), y, volume)
 
@@ -249,12 +250,12 @@ def _airway(pixel: float) -> Points:
 def vessels(frame: Frame, rng: np.random.Generator) -> np.ndarray:
     """Path through the blood of a branching tree in each lung, from the root outwards.
 
-    Both branches of a fork share the flow, and radii follow Murray's law with exponent 2.7. Pieces that run
+    Both branches of a fork divide the flow, and radii follow Murray's law with exponent 2.7. Pieces that run
     along the ray look short and bright.
     """
     p, parts = frame.patient, []
-    side = np.repeat(np.array([-1, 1], np.float32), len(_TRUNKS))
-    angle, radius, length = np.tile(_TRUNKS, (2, 1)).T.astype(np.float32)
+    side = np.repeat(np.array([-1, 1], np.float32), len(_FIRST_VESSELS))
+    angle, radius, length = np.tile(_FIRST_VESSELS, (2, 1)).T.astype(np.float32)
     noise = rng.standard_normal((5, side.size), dtype=np.float32)
     angle = np.deg2rad(angle) + 0.14 * noise[0]
     radius, length = 0.88 * radius * (1 + 0.08 * noise[1]), length * (1 + 0.15 * noise[2])
@@ -269,9 +270,9 @@ def vessels(frame: Frame, rng: np.random.Generator) -> np.ndarray:
             frame.pixel, (x, middle_x, end_x), (y, middle_y, end_y), (radius, thin), length
         )
         parts.append(((side[:, None, None] * px).ravel(), py.ravel(), volume.ravel()))
-        fork, share = 0.30 + 0.13 * noise[2], np.clip(0.5 + 0.13 * noise[3], 0.22, 0.78)
-        angle = np.concatenate([angle + fork * (1.3 - share), angle - fork * (0.3 + share)])
-        radius = np.concatenate([thin * share ** (1 / 2.7), thin * (1 - share) ** (1 / 2.7)])
+        fork, part = 0.30 + 0.13 * noise[2], np.clip(0.5 + 0.13 * noise[3], 0.22, 0.78)
+        angle = np.concatenate([angle + fork * (1.3 - part), angle - fork * (0.3 + part)])
+        radius = np.concatenate([thin * part ** (1 / 2.7), thin * (1 - part) ** (1 / 2.7)])
         length = np.tile(length, 2) * 0.87 * np.clip(1 + 0.2 * noise[4:].ravel(), 0.5, 1.5)
         side, x, y = np.tile(side, 2), np.tile(end_x, 2), np.tile(end_y, 2)
         kept = (x < p.width) & (x > 1.5) & (y < p.dome + 5) & (y > p.apex)

@@ -69,7 +69,7 @@ def explanation_rows(
     """
     heights = [WIDTH / 3 * image.shape[0] / image.shape[1] for image in images]
     lines = [part for line in note.splitlines() for part in textwrap.wrap(line, LINE)]
-    height = sum(heights) + 0.28 * len(images) + 0.75 + 0.165 * len(lines)
+    height = sum(heights) + 0.28 * len(images) + 0.75 + 0.15 * len(lines)
     figure, axes = canvas(len(images), 3, height=height, height_ratios=heights)
     for row, (image, pair, title, decision) in enumerate(zip(images, maps, titles, decisions, strict=True)):
         _overlay(axes[row, 0], image, None)

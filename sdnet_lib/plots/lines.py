@@ -32,7 +32,7 @@ def _panels(table: pd.DataFrame, x: str, y: str, *, line: str, panel: str, heigh
 
 def _whole_numbers(figure: Figure) -> None:
     for axis in figure.axes:
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 @style()

@@ -206,7 +206,7 @@ def reliability_diagram(
     panel = WIDTH / max(cols, 2)
     figure = sheet(width=panel * cols, height=panel * rows)
     plot = (
-        so.Plot(table, x="mean_prob", y="share_positive", color="approach")
+        so.Plot(table, x="mean_prob", y="fraction_positive", color="approach")
         .facet("approach", wrap=cols)
         .add(so.Range(), ymin="low", ymax="high")
         .add(so.Dot(artist_kws={"clip_on": False}), pointsize="size")
@@ -263,6 +263,6 @@ def severity_accuracy(table: pd.DataFrame, *, names: Mapping[str, str] | None = 
     rows = rows.assign(low=rows["mean"] - sd, high=rows["mean"] + sd)
     figure, axes = canvas(height=3.0)
     draw(_points(rows, "level", "mean", "approach", {"ymin": "low", "ymax": "high"}, "x"), axes[0, 0])
-    axes[0, 0].set(ylim=(0, 1.05), xlabel="", ylabel="accuracy, mean ± sd")
+    axes[0, 0].set(ylim=(-0.03, 1.05), xlabel="", ylabel="accuracy, mean ± sd")
     legend(figure)
     return figure

@@ -73,7 +73,7 @@ def build(
     output = Path(output).absolute() if output else root / "_build"
     notebooks = find_notebooks(root)
     chosen = select(notebooks, only)
-    parameters = {"profile": get_profile(profile).name, **_absolute(dataset, data), "seed": seed}
+    parameters = parameters_of(profile, dataset, data, seed)
     copies = executed_copies(chosen, parameters, output)
     missing = [notebook for notebook in chosen if not copies[notebook].exists()]
     chapters = [Chapter(n, copies[n], overrides(n, parameters)) for n in missing]
@@ -108,8 +108,8 @@ def build(
     return page
 
 
-def _absolute(dataset: str, data: Path | None) -> dict:
-    """Return the parameters `dataset` and `data`; raise `InputError` now if no notebook could read them."""
+def parameters_of(profile: str, dataset: str, data: Path | None, seed: int) -> dict:
+    """Return the parameters of every notebook; raise `InputError` now if no notebook could use them."""
     from data_scripts import registry
 
     if data is not None and not Path(data).is_dir():
@@ -118,7 +118,8 @@ def _absolute(dataset: str, data: Path | None) -> dict:
         registry.load_cohort(dataset, data=data, check_files=False)
         if dataset not in registry.names():
             dataset = str(Path(dataset).absolute())
-    return {"dataset": dataset, "data": str(Path(data).absolute()) if data is not None else None}
+    folder = str(Path(data).absolute()) if data is not None else None
+    return {"profile": get_profile(profile).name, "dataset": dataset, "data": folder, "seed": seed}
 
 
 def find_notebooks(root: Path) -> list[Path]:
@@ -182,7 +183,7 @@ def executed_copies(notebooks: list[Path], parameters: dict, output: Path) -> di
         digest.update(file.name.encode() + file.read_bytes())
     for place in (parameters["dataset"], parameters["data"]):
         digest.update(_listing(Path(place)).encode() if place and Path(place).is_absolute() else b"-")
-    installed = sorted(f"{d.name} {d.version}" for d in importlib.metadata.distributions())
+    installed = sorted({f"{d.name} {d.version}" for d in importlib.metadata.distributions()})
     digest.update("\n".join([sys.version, *installed]).encode())
     found = {}
     for notebook in notebooks:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from sdnet_lib.data.splits import Split
     from sdnet_lib.evaluation.render import Table
-    from sdnet_lib.lungs.crop import Box
     from sdnet_lib.studies.model_file import Model
     from sdnet_lib.studies.study import Study
 
@@ -94,20 +93,6 @@ def load_if_here(name: str, data: str | Path | None) -> pd.DataFrame | None:
     from data_scripts import registry
 
     return load_cohort(name, data) if data and registry.is_here(name, data) else None
-
-
-def cached_crops(cohort: pd.DataFrame) -> pd.DataFrame:
-    """Return a cohort cropped to its lungs, as chapter 3 does, from the cache if it was cropped before."""
-    from sdnet_lib.studies import crossval
-
-    return crossval.crops(cohort)
-
-
-def crop_boxes(cohort: pd.DataFrame) -> list[Box]:
-    """Return where the crops of `cached_crops` are: left, top, right, bottom in pixels of each image."""
-    from sdnet_lib.studies import crossval
-
-    return crossval.boxes(cohort)
 
 
 def cache_folder(name: str) -> Path:

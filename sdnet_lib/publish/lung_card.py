@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from sdnet_lib.evaluation.render import Table
 from sdnet_lib.files import write_text
 from sdnet_lib.lungs.unet import WEIGHTS
 from sdnet_lib.publish.templates import fill
 
-FILE = WEIGHTS / "lungs.md"
+
+def write(folder: Path = WEIGHTS) -> None:
+    """Write the card, ``lungs.md``, beside new numbers."""
+    write_text(folder / "lungs.md", card(folder))
 
 
-def write() -> None:
-    """Write the card anew, after ``lungs.json`` or ``compared.json`` has changed."""
-    write_text(FILE, card())
+def card(folder: Path = WEIGHTS) -> str:
+    """Return the card as Markdown.
 
-
-def card() -> str:
-    """Return the card, made from ``lungs.json`` and ``compared.json`` beside the weights, as Markdown."""
-    results, compared = (
-        json.loads((WEIGHTS / f"{name}.json").read_text(encoding="utf-8")) for name in ("lungs", "compared")
-    )
+    Parameters
+    ----------
+    folder : Path
+        That has ``lungs.json``, from `lungs.evaluation.evaluate`. What other networks reached is in
+        ``compared.json`` beside the weights.
+    """
+    results = json.loads((folder / "lungs.json").read_text(encoding="utf-8"))
+    compared = json.loads((WEIGHTS / "compared.json").read_text(encoding="utf-8"))
     networks, external = results["networks"], results["external"]
     return fill(
         "lungs",

@@ -93,5 +93,4 @@ def _cell(row: pd.Series, digits: int = 0, factor: int = 100) -> str:
 
 def lungs() -> str:
     """Return the card of the lung U-Nets, without its own title, one level deeper."""
-    text = lung_card.FILE.read_text(encoding="utf-8")
-    return text.split("\n", 1)[1].strip().replace("\n## ", "\n### ")
+    return lung_card.card().split("\n", 1)[1].strip().replace("\n## ", "\n### ")

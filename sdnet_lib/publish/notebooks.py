@@ -1,8 +1,8 @@
 """Rules that keep the notebooks alike: a linter, and the refreshing of the few outputs that are stored.
 
-``python -m sdnet_lib.publish.notebooks lint`` checks all notebooks, ``refresh`` runs them in the `smoke` profile and
-stores the outputs of the cells tagged ``nbval-check-output``, ``smoke FOLDER`` writes copies that nbval can
-run in that profile.
+``python -m sdnet_lib.publish.notebooks lint`` checks all notebooks, ``refresh`` runs them in the `smoke`
+profile and stores the outputs of the cells tagged ``nbval-check-output``, ``smoke FOLDER`` writes copies that
+nbval can run in that profile.
 """
 
 from __future__ import annotations

@@ -14,10 +14,10 @@ from sdnet_lib.files import InputError
 FOLDER = Path(__file__).parents[2] / "book" / "templates"
 
 
-def fill(name: str, **values: object) -> str:
+def fill(name: str, /, **values: object) -> str:
     """Return a template, ``book/templates/<name>.md.jinja``, filled with values, as Markdown.
 
-    The filter ``markdown`` writes a `evaluation.render.Table`. A name in the template that has no value is an error.
+    The filter ``markdown`` writes an `evaluation.render.Table`. A name without a value is an error.
 
     Raises
     ------

@@ -26,11 +26,10 @@ from joblib import cpu_count
 from tqdm import tqdm
 
 from data_scripts.registry import load_cohort
-from sdnet_lib.config import Profile, cache_dir, get_profile, pick_device
-from sdnet_lib.data.cohort import fingerprint, read_cohort
+from sdnet_lib.config import Profile, get_profile, pick_device
 from sdnet_lib.data.duplicates import same_pictures
 from sdnet_lib.data.splits import Split, splits
-from sdnet_lib.files import InputError, new_folder, write_json, write_parquet
+from sdnet_lib.files import InputError, write_json, write_parquet
 from sdnet_lib.studies.study import (
     THREADS,
     Run,
@@ -164,12 +163,7 @@ def crops(cohort: pd.DataFrame) -> pd.DataFrame:
     """Return a cohort cropped to its lungs, from the cache if it was cropped before."""
     from sdnet_lib.lungs import crop
 
-    folder = cache_dir() / "crops" / f"{fingerprint(cohort)}-{crop.networks_key(cohort)}"
-    if not folder.is_dir():
-        with new_folder(folder) as part:
-            crop.crop_cohort(cohort, part)
-    table = read_cohort(folder, check_files=False).set_index("image_id", drop=False)
-    return table.loc[cohort["image_id"]].reset_index(drop=True)
+    return crop.cached_crops(cohort)
 
 
 def boxes(cohort: pd.DataFrame) -> list[tuple[int, int, int, int]]:

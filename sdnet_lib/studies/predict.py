@@ -22,7 +22,7 @@ from sdnet_lib.data import images
 from sdnet_lib.data.cohort import LABELS
 from sdnet_lib.explain import input_checks, saliency
 from sdnet_lib.files import InputError, write_text
-from sdnet_lib.lungs import crop
+from sdnet_lib.lungs import crop, segmentation
 from sdnet_lib.models import uncertainty
 from sdnet_lib.models.predictors import BATCH, Predictor
 from sdnet_lib.studies.model_file import NO_DEVICE, Model
@@ -175,9 +175,9 @@ def _note(models: Sequence[Model]) -> str:
 def _read(files: Sequence[Path], models: Sequence[Model]) -> Iterator[tuple[dict, tuple | None]]:
     """Yield each file's row, and what its panel shows: image, maps, title, decision (None after an error)."""
     table = pd.DataFrame({"file": [str(file) for file in files], "source": "", "patient_id": ""})
-    with ThreadPoolExecutor(crop.THREADS) as pool, tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:
         batch = []
-        for row, image, mask in crop.segment(table, pool):
+        for row, image, mask in segmentation.segment(table):
             if mask is None:
                 yield {"file": row["file"], "error": image.reason}, None
                 continue

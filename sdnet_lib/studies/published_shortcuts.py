@@ -28,9 +28,9 @@ from sdnet_lib.audit import shortcuts
 from sdnet_lib.config import Profile, cache_dir, get_profile
 from sdnet_lib.data.cohort import fingerprint
 from sdnet_lib.data.splits import Split, splits
-from sdnet_lib.files import InputError, code_hash
 from sdnet_lib.evaluation import curves
-from sdnet_lib.lungs import crop
+from sdnet_lib.files import InputError, code_hash
+from sdnet_lib.lungs.segmentation import networks_key
 from sdnet_lib.models import classifier
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -91,7 +91,7 @@ def bench(name: str, data: str, profile: Profile) -> Bench:
 
 def _slug(on: Bench, clue: str) -> str:
     """Name a clue in a file name, with the lung networks if they decide what it shows."""
-    networks = "" if clue in (shortcuts.FULL, shortcuts.BORDER) else f"-{crop.networks_key(on.cohort)}"
+    networks = "" if clue in (shortcuts.FULL, shortcuts.BORDER) else f"-{networks_key(on.cohort)}"
     return clue.replace(" ", "-") + networks
 
 
@@ -104,7 +104,7 @@ def pixels(on: Bench, clue: str) -> np.ndarray:
     if clue == shortcuts.BORDER:
         return shortcuts.blank(full, np.zeros(full.shape, bool), clue)
     find = partial(shortcuts.lung_masks, on.cohort, on.profile.image_size)
-    file = on.folder / f"masks-{crop.networks_key(on.cohort)}.npz"
+    file = on.folder / f"masks-{networks_key(on.cohort)}.npz"
     masks = _keep(file, lambda: {"masks": find()})["masks"]
     return shortcuts.blank(full, masks, clue)
 
@@ -204,7 +204,7 @@ def provenance(data: str, profile: Profile) -> dict:
     for name in dict.fromkeys(name for name, _ in COHORTS.values()):
         on = bench(name, data, profile)
         counts = on.cohort["label"].value_counts().to_dict()
-        origin = {"fingerprint": fingerprint(on.cohort), "lung_networks": crop.networks_key(on.cohort)}
+        origin = {"fingerprint": fingerprint(on.cohort), "lung_networks": networks_key(on.cohort)}
         cohorts[name] = counts | origin
     seconds = sum(
         float(np.load(file)["seconds"])

@@ -93,20 +93,19 @@ def test_masks_of_a_synthetic_cohort_are_the_truth(cohort):
 
 
 def test_masks_of_any_other_cohort_come_from_the_network(cohort, monkeypatch):
-    def segment(table, _pool):
+    def segment(table):
         for row in table.iloc[::-1].to_dict("records"):  # network by network, hence in another order
             yield row, np.zeros((SIDE, SIDE)), np.full((SIDE, SIDE), row["image_id"] == "i1")
 
-    monkeypatch.setattr(shortcuts.crop, "segment", segment)
+    monkeypatch.setattr(shortcuts.segmentation, "segment", segment)
     masks = shortcuts.lung_masks(cohort.drop(columns="lesion_mask").iloc[:3], 10)
     assert list(masks.all((1, 2))) == [False, True, False]
 
 
 def test_an_image_that_the_network_cannot_read_is_an_error(cohort, monkeypatch):
     broken = images.ImageError("bad.png", "empty")
-    monkeypatch.setattr(
-        shortcuts.crop, "segment", lambda table, _pool: iter([({"image_id": "i0"}, broken, None)])
-    )
+    rows = [({"image_id": "i0"}, broken, None)]
+    monkeypatch.setattr(shortcuts.segmentation, "segment", lambda table: iter(rows))
     with pytest.raises(images.ImageError, match=r"bad\.png"):
         shortcuts.lung_masks(cohort.drop(columns="lesion_mask").iloc[:1], 10)
 

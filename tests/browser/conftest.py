@@ -1,23 +1,27 @@
 """The book in the `smoke` profile, served on this machine, and a headless browser that looks at it."""
 
 import http.server
-import shutil
 import threading
 from functools import partial
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
+from playwright.sync_api import sync_playwright
 
 from sdnet_lib.publish import build
+from tests.browser import bring
 
 ROOT = Path(__file__).parents[2]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 @pytest.fixture(scope="session")
 def html():
     """The folder of web pages, built if need be; unchanged notebooks do not run again."""
-    return build.build(output=ROOT / "_build" / "test", profile="smoke").parent
+    output = ROOT / "_build" / "test"
+    output.mkdir(parents=True, exist_ok=True)
+    with FileLock(output / ".tests"):  # of several test processes one builds
+        return build.build(output=output, profile="smoke", strict=True).parent
 
 
 @pytest.fixture(scope="session")
@@ -35,19 +39,23 @@ def address(html):
 
 
 @pytest.fixture(scope="session")
-def browser():
-    """A headless Chromium or Chrome; without one the tests fail, for the pages are a part of the course."""
-    from selenium import webdriver
+def chromium():
+    """This machine's headless Chromium or Chrome, else Playwright's own; `bring.py` sees to one of them."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=bring.find(), chromium_sandbox=False)
+        yield browser
+        browser.close()
 
-    found = next((path for path in map(shutil.which, BROWSERS) if path), None)
-    if found is None:
-        pytest.fail("no browser: install Chromium and its driver (apt-get install chromium chromium-driver)")
-    options = webdriver.ChromeOptions()
-    options.binary_location = found
-    for flag in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
-    driver.set_page_load_timeout(60)
-    yield driver
-    driver.quit()
+
+@pytest.fixture
+def desk(chromium):
+    """A tab of a large screen."""
+    with chromium.new_page(viewport={"width": 1280, "height": 900}) as page:
+        yield page
+
+
+@pytest.fixture
+def phone(chromium):
+    """A tab of a phone."""
+    with chromium.new_page(viewport={"width": 390, "height": 844}, is_mobile=True) as page:
+        yield page

@@ -5,10 +5,8 @@ from urllib.parse import unquote, urldefrag
 
 import pytest
 from bs4 import BeautifulSoup
-from selenium.webdriver.common.by import By
-from selenium.webdriver.support.ui import WebDriverWait
+from playwright.sync_api import expect
 
-PHONE, DESK = (390, 844), (1280, 900)
 ELSEWHERE = re.compile(r"^(https?:|mailto:|data:)")
 
 
@@ -22,13 +20,6 @@ def pages(html):
 @pytest.fixture(scope="session")
 def chapters(pages):
     return {name: page for name, page in pages.items() if name.startswith("notebooks/")}
-
-
-def visit(browser, url, size=DESK):
-    width, height = size
-    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": size == PHONE}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    browser.get(url)
 
 
 def test_all_pages_are_there(pages, chapters):
@@ -126,72 +117,62 @@ def test_no_page_shows_a_path_of_the_machine_that_built_it(html, pages):
         assert str(Path.home()) + "/" not in text and str(html.parents[2]) not in text, name
 
 
-def test_pages_load_without_errors_and_fit_a_phone(browser, address, pages):
-    browser.get_log("browser")
+@pytest.mark.parametrize("screen", ["desk", "phone"])
+def test_pages_load_without_errors_and_fit_the_screen(request, screen, address, pages):
+    tab = request.getfixturevalue(screen)
+    errors = []
+    tab.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    tab.on("pageerror", lambda error: errors.append(str(error)))
+    tab.on("requestfailed", lambda asked: errors.append(asked.url))
     for name in pages:
-        for size in (DESK, PHONE):
-            visit(browser, f"{address}/{name}", size)
-            wide = browser.execute_script("return document.documentElement.scrollWidth")
-            assert wide <= size[0], (name, wide)
-            broken = browser.execute_script(
-                "return [...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)"
-            )
-            assert not broken, (name, broken)
-            errors = [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
-            assert not errors, (name, errors)
-
-
-def test_formulas_are_typeset_without_a_network(browser, address):
-    visit(browser, f"{address}/notebooks/03_segmentation_cropping.html")
-    drawn = "return document.querySelectorAll('mjx-container').length"
-    WebDriverWait(browser, 20).until(lambda b: b.execute_script(drawn) > 0)
-    text = browser.execute_script("return document.querySelector('article').innerText")
-    assert "\\mathrm" not in text
-
-
-def test_the_front_page_leads_to_the_book(browser, address):
-    visit(browser, f"{address}/index.html")
-    WebDriverWait(browser, 10).until(lambda b: b.current_url.endswith("book/index.html"))
-    assert "COVID-SDNet" in browser.title
-
-
-def test_search_finds_a_word_of_a_chapter(browser, address):
-    visit(browser, f"{address}/search.html?q=cohort")
-    wait = WebDriverWait(browser, 20)
-    wait.until(lambda b: b.find_elements(By.CSS_SELECTOR, "#search-results li a"))
-    found = [
-        link.get_attribute("href") for link in browser.find_elements(By.CSS_SELECTOR, "#search-results li a")
-    ]
-    assert any("/notebooks/" in link for link in found)
-
-
-def test_copy_buttons_sit_on_the_code(browser, address, chapters):
-    for name in chapters:
-        visit(browser, f"{address}/{name}")
-        WebDriverWait(browser, 10).until(lambda b: b.find_elements(By.CSS_SELECTOR, "button.copybtn"))
-        cells = browser.find_elements(By.CSS_SELECTOR, ".cell_input .highlight")
-        assert len(browser.find_elements(By.CSS_SELECTOR, ".cell_input button.copybtn")) >= len(cells) > 5
-
-
-def test_a_solution_opens_on_a_click(browser, address, chapters):
-    for name in chapters:
-        visit(browser, f"{address}/{name}")
-        solution = next(
-            summary
-            for summary in browser.find_elements(By.CSS_SELECTOR, "details.hide > summary")
-            if "solution" in summary.text
+        tab.goto(f"{address}/{name}")
+        wide = tab.evaluate("document.documentElement.scrollWidth")
+        assert wide <= tab.viewport_size["width"], (name, wide)
+        broken = tab.evaluate(
+            "[...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)"
         )
-        code = solution.find_element(By.XPATH, "..").find_element(By.CSS_SELECTOR, ".highlight")
-        assert not code.is_displayed()
-        browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", solution)
-        solution.click()
-        WebDriverWait(browser, 5).until(lambda b, shown=code: shown.is_displayed())
+        assert not broken, (name, broken)
+        assert not errors, (name, errors)
 
 
-def test_the_dark_theme_is_dark(browser, address):
-    visit(browser, f"{address}/book/index.html")
+def test_formulas_are_typeset_without_a_network(desk, address):
+    desk.goto(f"{address}/notebooks/03_segmentation_cropping.html")
+    desk.wait_for_selector("mjx-container")
+    assert "\\mathrm" not in desk.inner_text("article")
+
+
+def test_the_front_page_leads_to_the_book(desk, address):
+    desk.goto(f"{address}/index.html")
+    desk.wait_for_url("**/book/index.html")
+    assert "COVID-SDNet" in desk.title()
+
+
+def test_search_finds_a_word_of_a_chapter(desk, address):
+    desk.goto(f"{address}/search.html?q=cohort")
+    expect(desk.locator("#search-results li a[href*='notebooks/']").first).to_be_visible(timeout=20_000)
+
+
+def test_copy_buttons_sit_on_the_code(desk, address, chapters):
+    for name in chapters:
+        desk.goto(f"{address}/{name}")
+        desk.wait_for_selector("button.copybtn", state="attached")
+        cells = desk.locator(".cell_input .highlight").count()
+        assert desk.locator(".cell_input button.copybtn").count() >= cells > 5
+
+
+def test_a_solution_opens_on_a_click(desk, address, chapters):
+    for name in chapters:
+        desk.goto(f"{address}/{name}")
+        folded = desk.locator("details.hide", has=desk.locator("summary", has_text="solution")).first
+        expect(folded.locator(".highlight").first).to_be_hidden()
+        folded.locator("summary").click()
+        expect(folded.locator(".highlight").first).to_be_visible()
+
+
+def test_the_dark_theme_is_dark(desk, address):
+    desk.goto(f"{address}/book/index.html")
     for theme, bright in (("light", True), ("dark", False)):
-        browser.execute_script("document.documentElement.dataset.theme = arguments[0]", theme)
-        colour = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
+        desk.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+        colour = desk.evaluate("getComputedStyle(document.body).backgroundColor")
         level = sum(int(part) for part in re.findall(r"\d+", colour)[:3]) / 3
         assert (level > 200) is bright, (theme, colour)

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.ndimage import gaussian_filter
 
@@ -49,3 +50,12 @@ def test_chains_are_one_group():
 
 def test_an_empty_picture_is_like_nothing(picture):
     assert duplicates.likeness([np.zeros((40, 40), np.float32), picture])[0].max() < 1e-6
+
+
+def test_patients_who_share_a_picture_count_as_one(toy_cohort):
+    """A picture filed under two patients, and a third who shares another picture with the second."""
+    cohort = toy_cohort.iloc[[0, 1, 2, 4]]
+    assert duplicates.same_pictures(cohort) == list(cohort["patient_id"])
+    other = cohort.iloc[[0, 1]].assign(image_id=["e", "f"], patient_id=["p9", "p9"])
+    joined = duplicates.same_pictures(pd.concat([cohort, other], ignore_index=True))
+    assert len({joined[k] for k in (0, 1, 4, 5)}) == 1 and len(set(joined)) == 3

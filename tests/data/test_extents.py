@@ -1,14 +1,9 @@
-import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
 from sdnet_lib import plots
 from sdnet_lib.data import extents, severity
 from sdnet_lib.files import InputError
-
-
-def collection(monkeypatch, table):
-    monkeypatch.setattr(extents, "read_cohort", lambda name, data: table)
 
 
 def as_metadata(scores):
@@ -34,25 +29,22 @@ def test_no_rounding_rule_for_halves_matters_here():
     assert not (parts == 0.5).any()
 
 
-def test_comparison_with_the_collection(monkeypatch):
+def test_comparison_with_the_collection():
     scores = extents.load()
-    collection(monkeypatch, as_metadata(scores).reindex([*scores.index, 999]))  # one image without scores
-    assert extents.compare("folder") == "counted again in 93 images: equal to the shipped numbers"
-    collection(monkeypatch, as_metadata(scores.assign(opacity=1.0)))
-    with pytest.raises(InputError, match="folder: .*differ"):
-        extents.compare("folder")
-    collection(monkeypatch, as_metadata(scores).drop(columns="geographic_extent"))
-    assert "no column geographic_extent" in extents.compare("folder")
-    assert extents.compare(None).startswith("no data folder")
+    collection = as_metadata(scores).reindex([*scores.index, 999])  # one image without scores
+    assert extents.compare(collection) == "counted again in 93 images: equal to the shipped numbers"
+    with pytest.raises(InputError, match="scores of cxr-collection differ"):
+        extents.compare(as_metadata(scores.assign(opacity=1.0)))
+    without = as_metadata(scores).drop(columns="geographic_extent")
+    assert "not counted again" in extents.compare(without)
+    assert "not at hand" in extents.compare(None)
 
 
-def test_main_rewrites_what_load_reads(monkeypatch, tmp_path):
-    scores = extents.load()
-    collection(monkeypatch, as_metadata(scores))
-    monkeypatch.setattr(extents, "STORED", tmp_path / "results" / "again.csv")
-    extents.main("folder")
-    pd.testing.assert_frame_equal(extents.load(), scores)
-    assert '"images": 93' in (tmp_path / "results" / "again.json").read_text()
+def test_what_is_stored_is_what_is_shipped(tmp_path):
+    extents.store(extents.measure(as_metadata(extents.load())), tmp_path / extents.STORED.name)
+    for suffix in (".csv", ".json"):
+        stored = (tmp_path / extents.STORED.name).with_suffix(suffix)
+        assert stored.read_bytes() == extents.STORED.with_suffix(suffix).read_bytes()
 
 
 def test_the_figure_counts_every_image_once():

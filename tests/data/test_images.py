@@ -14,7 +14,7 @@ from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 
-from sdnet_lib.data.images import MAX_PIXELS, ImageError, read_gray, resize, write_gray
+from sdnet_lib.data.images import MAX_PIXELS, ImageError, find_images, read_gray, resize, write_gray
 from sdnet_lib.files import InputError
 
 HEIGHT, WIDTH = 24, 32
@@ -436,3 +436,17 @@ def test_the_callers_array_is_left_alone(ramp, tmp_path):
     resize(ramp, (5, 5))
     write_gray(tmp_path / "a.png", ramp)
     np.testing.assert_array_equal(ramp, before)
+
+
+def test_images_are_found_by_their_suffix_and_hidden_files_are_not(tmp_path):
+    for name in ("b.PNG", "a.dcm", "notes.txt", ".hidden.png", "below/c.jpeg", ".git/d.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "folder.png").mkdir()
+
+    def names(pattern):
+        return [str(file.relative_to(tmp_path)) for file in find_images(tmp_path, pattern)]
+
+    assert names("*") == ["a.dcm", "b.PNG"]
+    assert names("**/*") == ["a.dcm", "b.PNG", "below/c.jpeg"]
+    assert names("bel*/*") == ["below/c.jpeg"]

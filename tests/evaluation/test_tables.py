@@ -283,4 +283,4 @@ def test_approaches_that_the_paper_lacks_are_not_beside_it(predictions):
 
 def test_titles():
     assert tables.title("resnet50-crop") == "ResNet-50 with segmentation"
-    assert tables.title("mine") == "mine"
+    assert tables.title("mine") == "mine" and tables.title("mine", {"mine": "My own"}) == "My own"

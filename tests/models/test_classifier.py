@@ -17,18 +17,8 @@ LONGER = Profile("longer", 32, 48, 48, 4, 8, 8, 1, 2, LITE0)
 
 
 @pytest.fixture(scope="module")
-def cohort(tmp_path_factory) -> pd.DataFrame:
-    """24 noisy squares: the positives have a bright upper half."""
-    folder, rng = tmp_path_factory.mktemp("cohort"), np.random.default_rng(0)
-    rows = []
-    for number in range(24):
-        image = rng.uniform(0.2, 0.4, (48, 48))
-        image[:24] += 0.5 * (number % 2)
-        images.write_gray(folder / f"{number}.png", image)
-        rows.append(
-            {"image_id": f"i{number}", "file": str(folder / f"{number}.png"), "label": "NP"[number % 2]}
-        )
-    return pd.DataFrame(rows)
+def cohort(toy_cohort) -> pd.DataFrame:
+    return toy_cohort
 
 
 @pytest.fixture(scope="module")

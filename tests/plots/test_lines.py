@@ -69,3 +69,9 @@ def test_change_curves_are_means_over_images(drawn, count):
         assert axis.lines[0].get_xdata() == pytest.approx([0, 50, 100])
         assert axis.lines[-1].get_ydata() == pytest.approx([1, 0.6, 0])
         assert verb in axis.get_xlabel() and axis.get_xlabel().endswith("(%)")
+
+
+def test_a_single_epoch_has_one_tick(drawn):
+    axis = drawn(plots.training_runs({"run": HISTORY[:1]}, {"valid_loss": "loss"})).axes[0]
+    low, high = axis.get_xlim()
+    assert [tick for tick in axis.get_xticks() if low <= tick <= high] == [1]

@@ -48,5 +48,7 @@ def test_glue_stores_a_value_for_the_prose(monkeypatch):
 
 
 def test_glue_does_nothing_where_there_is_no_book():
-    check = "import sys; sys.modules['myst_nb'] = None\nfrom sdnet_lib import course\ncourse.glue('a', 1)"
+    check = (
+        "import sys; sys.modules['myst_nb'] = None\nfrom sdnet_lib.publish import course\ncourse.glue('a', 1)"
+    )
     subprocess.run([sys.executable, "-c", check], check=True)

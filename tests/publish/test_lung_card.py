@@ -7,7 +7,7 @@ from sdnet_lib.publish import lung_card
 
 
 def test_the_stored_card_is_the_one_that_its_numbers_make():
-    assert lung_card.FILE.read_text(encoding="utf-8") == lung_card.card()
+    assert (WEIGHTS / "lungs.md").read_text(encoding="utf-8") == lung_card.card()
 
 
 def test_the_card_says_what_was_measured():
@@ -19,7 +19,9 @@ def test_the_card_says_what_was_measured():
     assert f"{100 * results['external']['all']['covered']:.1f} %" in text
 
 
-def test_new_numbers_make_a_new_card(tmp_path, monkeypatch):
-    monkeypatch.setattr(lung_card, "FILE", tmp_path / "lungs.md")
-    lung_card.write()
-    assert (tmp_path / "lungs.md").read_text(encoding="utf-8") == lung_card.card()
+def test_new_numbers_make_a_new_card_beside_them(tmp_path):
+    results = json.loads((WEIGHTS / "lungs.json").read_text())
+    results["external"]["all"]["covered"] = 0.123
+    (tmp_path / "lungs.json").write_text(json.dumps(results))
+    lung_card.write(tmp_path)
+    assert " 12.3 % |" in (tmp_path / "lungs.md").read_text(encoding="utf-8")

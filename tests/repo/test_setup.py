@@ -1,7 +1,9 @@
 """The files that install the course agree with each other and name no host."""
 
 import importlib.metadata
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -82,23 +84,110 @@ def test_no_package_host_is_named(name):
 
 def test_the_heavy_tools_are_extras():
     core = {Requirement(text).name for text in PROJECT["dependencies"]}
-    assert core.isdisjoint({"jupyter-book", "papermill", "pytest", "nbval", "selenium", "jupyterlab"})
+    assert core.isdisjoint({"jupyter-book", "papermill", "pytest", "nbval", "playwright", "jupyterlab"})
 
 
-def test_one_uv_and_a_stamp_that_saves_the_second_installation():
-    makefile = (ROOT / "Makefile").read_text()
-    assert re.search(r"uv==\d+\.\d+\.\d+", makefile)
-    assert re.search(r"^\.venv/installed: requirements\.txt pyproject\.toml$", makefile, re.MULTILINE)
-    assert re.search(r"^\ttouch \$@$", makefile, re.MULTILINE)
+@pytest.fixture
+def installed(tmp_path):
+    """A clone with the files that `make` looks at, as it is after an installation."""
+    for name in ("Makefile", "requirements.txt", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    for name in ("bin/uv", "bin/python", "installed"):
+        file = tmp_path / ".venv" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    os.utime(tmp_path / ".venv" / "installed", (2**32, 2**32))
+    return tmp_path
 
 
-def test_the_ci_script_runs_the_two_commands_of_the_readme():
-    readme, ci = (ROOT / "README.md").read_text(), (ROOT / ".ci" / "run").read_text()
-    for command in ("make book", "make test"):
-        assert re.search(rf"^{command}", readme, re.MULTILINE)
-        assert re.search(rf"^{command}$", ci, re.MULTILINE)
-    assert (ROOT / ".ci" / "run").stat().st_mode & 0o100
-    subprocess.run(["bash", "-n", ROOT / ".ci" / "run"], check=True)
+def would_do(clone, *goals):
+    environment = {"PATH": os.environ["PATH"]}  # none of the `make` that runs the tests
+    command = ["make", "-n", *goals]
+    done = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+def test_a_second_make_installs_nothing(installed):
+    assert would_do(installed, "book") == [".venv/bin/sdnet book"]
+    assert would_do(installed, "lab") == [".venv/bin/jupyter lab notebooks"]
+    os.utime(installed / "requirements.txt", (2**32 + 1, 2**32 + 1))
+    assert "-r requirements.txt" in would_do(installed, "book")[0]
+
+
+def test_a_fresh_clone_gets_an_environment_of_the_chosen_python(installed):
+    shutil.rmtree(installed / ".venv")
+    lines = would_do(installed, "book", "PYTHON=python3.12", "VENV=.other")
+    assert "python3.12 -m venv .other" in "\n".join(lines)
+    assert lines[-1] == ".other/bin/sdnet book"
+
+
+def test_tests_look_for_a_browser_before_anything_is_installed(installed):
+    (installed / ".venv" / "installed").unlink()
+    assert "tests/browser/bring.py" in would_do(installed, "test")[0]
+
+
+def program(folder, name, text):
+    """Write a shell script that stands for the program `name`."""
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+    (folder / name).chmod(0o755)
+
+
+def test_ci_takes_the_newest_and_the_oldest_python_that_work(tmp_path):
+    """Python 3.10 and 3.13 are there by name only, as pyenv leaves them."""
+    fakes, done = tmp_path / "bin", tmp_path / "done"
+    for version, text in {
+        "3.10": "exit 127",
+        "3.11": "echo 3.11.7",
+        "3.12": "echo 3.12.1",
+        "3.13": "exit 1",
+    }.items():
+        program(fakes, f"python{version}", text)
+    program(fakes, "make", f'echo "$PYTHON $VENV $*" >> {done}')
+    environment = {
+        "PATH": f"{fakes}:{os.environ['PATH']}",
+        "PYENV_ROOT": str(tmp_path),
+        "HOME": str(tmp_path),
+    }
+    subprocess.run([ROOT / ".ci" / "run"], env=environment, check=True, capture_output=True)
+    assert done.read_text().splitlines() == [
+        f"{fakes}/python3.12 .venv-3.12.1 test",
+        f"{fakes}/python3.12 .venv-3.12.1 book",
+        f"{fakes}/python3.11 .venv-3.11.7 unit smoke",
+    ]
+
+
+def bring(tmp_path, **programs):
+    """Run `bring.py` where only these programs are on the path; return its status and what it printed."""
+    for name, text in programs.items():
+        program(tmp_path / "bin", name.replace("_", "-"), text)
+    for name in ("sh", "env", "chmod"):
+        (tmp_path / "bin" / name).symlink_to(shutil.which(name))
+    command = [sys.executable, str(ROOT / "tests" / "browser" / "bring.py"), str(tmp_path / "bin" / "uv")]
+    environment = {"PATH": str(tmp_path / "bin")}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_a_browser_that_is_there_is_taken(tmp_path):
+    assert bring(tmp_path, chromium="exit 0", uv="exit 1") == (0, "")
+
+
+def test_a_browser_is_brought_by_apt_or_else_by_playwright(tmp_path):
+    made = tmp_path / "bin" / "chromium"
+    install = f"case \"$*\" in *install*) printf '#!/bin/sh\\n' > {made}; chmod +x {made};; esac"
+    status, text = bring(tmp_path, apt_get=install, sudo='shift; exec "$@"', uv="exit 1")
+    assert status == 0 and made.exists(), text
+    other = tmp_path / "other"
+    other.mkdir()
+    status, text = bring(other, apt_get="echo no network; exit 100", sudo="exit 1", uv="exit 0")
+    assert status == 0, text
+
+
+def test_without_any_way_to_a_browser_make_test_says_so_at_once(tmp_path):
+    status, text = bring(tmp_path, chromium="exit 1", uv="echo cannot download; exit 1")
+    assert status == 1
+    assert "please install one" in text and "no apt-get" in text and "cannot download" in text
 
 
 def test_the_files_that_the_readme_maps_exist():
@@ -109,16 +198,13 @@ def test_the_files_that_the_readme_maps_exist():
         assert (ROOT / target).exists(), target
 
 
-def test_every_module_is_on_the_map_for_contributors():
+def test_contributors_are_shown_every_package_and_a_paragraph_about_each():
     text = (ROOT / "CONTRIBUTING.md").read_text()
     text = text[text.index("## Find your way") : text.index("## Add or change a notebook")]
-    named = {name.rstrip("/") for name in re.findall(r"`(\w+/?)`", text)} - {"sdnet_lib", "data_scripts"}
-    inside = [
-        path
-        for path in (ROOT / "sdnet_lib").iterdir()
-        if path.suffix == ".py" or (path / "__init__.py").exists()
-    ]
-    assert named == {path.stem for path in inside} - {"__init__"}
+    packages = [path.parent.name for path in (ROOT / "sdnet_lib").glob("*/__init__.py")]
+    for name in (*packages, "data_scripts"):
+        assert re.search(rf"^ *{name}/ ", text, re.MULTILINE), f"{name} is not in the tree"
+        assert f"**`{name}`**" in text, f"no paragraph about {name}"
 
 
 def test_licences_and_the_warning_are_there():

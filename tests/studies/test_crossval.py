@@ -17,8 +17,7 @@ from filelock import FileLock
 
 from sdnet_lib import cli
 from sdnet_lib.config import PROFILES, Profile
-from sdnet_lib.data import images
-from sdnet_lib.data.cohort import check_cohort, read_cohort
+from sdnet_lib.data.cohort import read_cohort
 from sdnet_lib.files import InputError
 from sdnet_lib.models import registry
 from sdnet_lib.studies import crossval, study
@@ -26,33 +25,9 @@ from sdnet_lib.studies import crossval, study
 TINY = Profile("tiny", 24, 32, 32, 8, 1, 1, 2, 3, "tf_efficientnet_lite0")
 
 
-def make_cohort(folder: Path, n: int = 24) -> pd.DataFrame:
-    """Noisy squares whose positives have a bright upper half; every fourth patient has two images."""
-    rng, rows = np.random.default_rng(0), []
-    for number in range(n):
-        image = rng.uniform(0.2, 0.4, (40, 40))
-        image[:20] += 0.5 * (number % 2)
-        file = folder / f"{number}.png"
-        images.write_gray(file, image)
-        patient = f"p{number - 2}" if number % 8 == 3 else f"p{number}"
-        levels = ("Normal-PCR+", "Mild", "Severe")
-        rows.append(
-            {
-                "image_id": f"i{number:02d}",
-                "file": str(file),
-                "label": "NP"[number % 2],
-                "severity": levels[number // 2 % 3] if number % 2 else "",
-                "patient_id": patient,
-                "source": "squares",
-                "view": "",
-            }
-        )
-    return check_cohort(pd.DataFrame(rows))
-
-
 @pytest.fixture(scope="module")
-def cohort(tmp_path_factory) -> pd.DataFrame:
-    return make_cohort(tmp_path_factory.mktemp("squares"))
+def cohort(toy_cohort) -> pd.DataFrame:
+    return toy_cohort
 
 
 class Fake:

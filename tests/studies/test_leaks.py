@@ -4,7 +4,6 @@ The tests spoil the images of the tested patients and look whether anything that
 """
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -23,29 +22,15 @@ TINY = Profile("tiny", 24, 32, 32, 8, 3, 1, 1, 3, "tf_efficientnet_lite0", 1, (1
 RUN = ("covid-sdnet", "resnet50", "darkcovidnet")
 
 
-def write(folder: Path, spoilt: tuple[str, ...] = ()) -> pd.DataFrame:
-    """Write noisy squares, positives brighter above; the spoilt ones are stripes and have the other label."""
-    folder.mkdir()
-    rng, rows = np.random.default_rng(0), []
-    for number in range(24):
-        image = rng.uniform(0.2, 0.4, (40, 40))
-        image[:20] += 0.5 * (number % 2)
-        if f"i{number:02d}" in spoilt:
-            image = np.tile(np.linspace(0, 1, 40) ** 2, (40, 1))
-        images.write_gray(folder / f"{number}.png", image + 0.01 * rng.uniform(size=(40, 40)))
-        row = {"image_id": f"i{number:02d}", "file": str(folder / f"{number}.png")}
-        rows.append(row | {"label": "NP"[number % 2], "patient_id": f"p{number}"})
-    table = pd.DataFrame(rows).assign(severity="", source="squares", view="")
-    return check_cohort(table)
-
-
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory) -> list[study.Study]:
+def runs(make_cohort, tmp_path_factory) -> list[study.Study]:
     """One fold of some approaches, on a cohort and on the same with all tested images spoilt."""
-    place = tmp_path_factory.mktemp("leaks")
-    plain = write(place / "plain")
+    place, rng = tmp_path_factory.mktemp("leaks"), np.random.default_rng(0)
+    plain, spoilt = (make_cohort(place / name) for name in ("plain", "spoilt"))
     tested = crossval.parts(study.Study(place, plain, TINY))[0, 0].test
-    spoilt = write(place / "spoilt", tuple(plain["image_id"].iloc[tested]))
+    for file in spoilt["file"].iloc[tested]:
+        stripes = np.tile(np.linspace(0, 1, 40) ** 2, (40, 1))
+        images.write_gray(file, stripes + 0.01 * rng.uniform(size=(40, 40)))
     both = [study.Study(place / f"runs-{k}", table, TINY) for k, table in enumerate((plain, spoilt))]
     for one in both:
         for name in RUN:
@@ -96,16 +81,16 @@ def test_no_leak_through_early_stopping(runs):
     assert first["best_epoch"] >= 1 and first == second
 
 
-def test_no_leak_through_copies_of_a_picture(tmp_path):
-    table = write(tmp_path / "images")
+def test_no_leak_through_copies_of_a_picture(make_cohort, tmp_path):
+    table = make_cohort(tmp_path / "images")
     table.loc[8, "file"], table.loc[11, "file"] = table.loc[0, "file"], table.loc[1, "file"]
     for part in crossval.parts(study.Study(tmp_path, check_cohort(table), TINY)).values():
         for image_size in (part.train, part.valid, part.test):
             assert (0 in image_size) == (8 in image_size) and (1 in image_size) == (11 in image_size)
 
 
-def test_no_leak_through_patients(tmp_path):
-    table = write(tmp_path / "images").assign(
+def test_no_leak_through_patients(make_cohort, tmp_path):
+    table = make_cohort(tmp_path / "images").assign(
         patient_id=[f"p{number // 4 * 2 + number % 2}" for number in range(24)]
     )
     asked = study.Study(tmp_path, check_cohort(table), TINY)
@@ -116,8 +101,8 @@ def test_no_leak_through_patients(tmp_path):
         assert not sides[0] & sides[1] and not (sides[0] | sides[1]) & sides[2]
 
 
-def test_an_approach_is_never_handed_a_tested_image(tmp_path, monkeypatch):
-    table, handed = write(tmp_path / "images"), []
+def test_an_approach_is_never_handed_a_tested_image(make_cohort, tmp_path, monkeypatch):
+    table, handed = make_cohort(tmp_path / "images"), []
     asked = study.Study(tmp_path / "runs", table, TINY)
     real = find("resnet50")
     spy = real._replace(fit=lambda task: handed.append(task) or real.fit(task))

@@ -1,0 +1,158 @@
+"""Lung masks: what the U-Net finds, tidied up, and which of the cross-fit networks may look at a patient."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import islice
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy import ndimage
+
+from sdnet_lib.config import pick_device
+from sdnet_lib.data.images import ImageError, read_gray, resize
+from sdnet_lib.files import digest
+from sdnet_lib.lungs.unet import IMAGE_SIZE, WEIGHTS, load, normalise
+
+SPECK = 0.05  # of the largest component: a smaller one is no second lung
+BATCH = 4  # images that the network sees at once
+THREADS = os.cpu_count() or 1  # that read and segment images side by side
+FOLDS = 5
+# The networks of the cross-fit, and the folds of Shenzhen and Montgomery that each has never seen.
+NETWORKS = {"lungs": (0,), "lungs_not_12": (1, 2), "lungs_not_34": (3, 4)}
+TRAINED_ON = ("Shenzhen", "Montgomery")
+
+
+def fold_of(patient_id: str) -> int:
+    """Return the fold, 0 to 4, of a patient of Shenzhen or Montgomery: the same on every machine."""
+    return int(digest(patient_id, digits=64), 16) % FOLDS
+
+
+def unseen_network(source: str, patient_id: str) -> str:
+    """Name the network of `NETWORKS` that has not learned from this patient."""
+    if source not in TRAINED_ON:
+        return "lungs"
+    fold = fold_of(patient_id)
+    return next(name for name, unseen in NETWORKS.items() if fold in unseen)
+
+
+def networks_key(cohort: pd.DataFrame) -> str:
+    """Return 16 hex digits for the U-Nets that find this cohort's lungs: other networks, other masks."""
+    return digest(
+        *((WEIGHTS / f"{name}.safetensors").read_bytes() for name in sorted(set(_networks(cohort))))
+    )
+
+
+def _networks(cohort: pd.DataFrame) -> list[str]:
+    return [unseen_network(*key) for key in zip(cohort["source"], cohort["patient_id"], strict=True)]
+
+
+def lung_mask(model: torch.nn.Module, image: np.ndarray) -> np.ndarray:
+    """Return where the lungs are in one image; see `lung_masks`."""
+    return lung_masks(model, [image])[0]
+
+
+def lung_masks(model: torch.nn.Module, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Segment the lungs.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        From `sdnet_lib.lungs.unet.load`.
+    images : sequence of numpy.ndarray
+        Grey images, each (height, width) of any size, as `sdnet_lib.data.images.read_gray` gives them.
+
+    Returns
+    -------
+    list of numpy.ndarray
+        Bool, each of the size of its image: probability at least 0.5, the two largest components, no
+        holes.
+    """
+    found = probabilities(model, images)
+    return [_enlarge(probability, image.shape) for probability, image in zip(found, images, strict=True)]
+
+
+def probabilities(model: torch.nn.Module, images: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the network's own answer: how likely each pixel is lung.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, (n, `IMAGE_SIZE`, `IMAGE_SIZE`).
+    """
+    if not len(images):
+        return np.empty((0, IMAGE_SIZE, IMAGE_SIZE), np.float32)
+    squares = torch.from_numpy(np.stack([resize(image, (IMAGE_SIZE, IMAGE_SIZE)) for image in images]))
+    inputs = normalise(squares[:, None]).to(pick_device(), memory_format=torch.channels_last)
+    with torch.inference_mode():
+        return torch.sigmoid(model(inputs))[:, 0].float().cpu().numpy()
+
+
+def tidy(mask: np.ndarray) -> np.ndarray:
+    """Keep the two largest connected components of a mask (H, W), without their holes; drop specks."""
+    parts, _ = ndimage.label(mask)
+    areas = np.bincount(parts.ravel())[1:]
+    order = np.argsort(areas)[::-1][:2]
+    lungs = [part + 1 for part in order if areas[part] >= SPECK * areas[order[0]]]
+    return ndimage.binary_fill_holes(np.isin(parts, lungs))
+
+
+def segment(cohort: pd.DataFrame) -> Iterator[tuple[dict, np.ndarray | ImageError, np.ndarray | None]]:
+    """Segment the images of a cohort, each with a network that has not learned from its patient.
+
+    Parameters
+    ----------
+    cohort : pandas.DataFrame
+        A checked cohort; of its columns only `file`, `source` and `patient_id` matter.
+
+    Yields
+    ------
+    tuple
+        Row, image (float32) and lung mask (bool), both (height, width); for a file that cannot be read its
+        `ImageError` and None. Rows come network by network, in the order of the cohort.
+    """
+    threads = torch.get_num_threads()
+    # One thread a worker: each has its own images, and none waits for another.
+    pool = ThreadPoolExecutor(THREADS, initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        for name, part in cohort.groupby(pd.Series(_networks(cohort), cohort.index)):
+            work = partial(_segment, load(WEIGHTS / f"{name}.safetensors"))
+            rows = part.to_dict("records")
+            batches = iter([rows[start : start + BATCH] for start in range(0, len(rows), BATCH)])
+            coming = deque(pool.submit(work, batch) for batch in islice(batches, THREADS + 1))
+            while coming:
+                done = coming.popleft().result()
+                coming.extend(pool.submit(work, batch) for batch in islice(batches, 1))
+                yield from done
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(threads)  # threads that others start later are not bound to one
+
+
+def _segment(model: torch.nn.Module, rows: list[dict]) -> list[tuple]:
+    """Read and segment a few images; see `segment` for what comes back."""
+    images = [_try_read(row["file"]) for row in rows]
+    masks = iter(lung_masks(model, [image for image in images if isinstance(image, np.ndarray)]))
+    return [
+        (row, image, next(masks) if isinstance(image, np.ndarray) else None)
+        for row, image in zip(rows, images, strict=True)
+    ]
+
+
+def _try_read(file: str) -> np.ndarray | ImageError:
+    try:
+        return read_gray(file)
+    except ImageError as error:
+        return error
+
+
+def _enlarge(probability: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Tidy the network's probabilities, then bring them to the image's size; the outline stays smooth."""
+    lungs = tidy(probability >= 0.5)
+    probability = np.where(lungs, np.maximum(probability, 0.51), np.minimum(probability, 0.49))
+    return resize(probability, shape) >= 0.5

@@ -1,0 +1,71 @@
+"""What all tests share: a cache of their own, no network, and the toy cohort."""
+
+import socket
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sdnet_lib.data.cohort import check_cohort
+from sdnet_lib.data.images import write_gray
+
+HERE = ("127.0.0.1", "::1", "localhost")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory):
+    """Keep the user's cache out of the tests, and the tests out of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SDNET_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_network():
+    """Refuse connections to other machines: what a test needs, it makes or serves itself."""
+    connect = socket.socket.connect
+
+    def connect_here(self, address):
+        if isinstance(address, tuple) and address[0] not in HERE:
+            raise ConnectionRefusedError("tests have no network")
+        return connect(self, address)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", connect_here)
+        yield
+
+
+def make_squares(folder: Path, n: int = 24) -> pd.DataFrame:
+    """Write noisy squares whose positives have a bright upper half; every fourth patient has two images."""
+    rng, rows = np.random.default_rng(0), []
+    for number in range(n):
+        image = rng.uniform(0.2, 0.4, (40, 40))
+        image[:20] += 0.5 * (number % 2)
+        file = folder / f"{number}.png"
+        write_gray(file, image)
+        levels = ("Normal-PCR+", "Mild", "Severe")
+        rows.append(
+            {
+                "image_id": f"i{number:02d}",
+                "file": str(file),
+                "label": "NP"[number % 2],
+                "severity": levels[number // 2 % 3] if number % 2 else "",
+                "patient_id": f"p{number - 2}" if number % 8 == 3 else f"p{number}",
+                "source": "squares",
+                "view": "",
+            }
+        )
+    return check_cohort(pd.DataFrame(rows))
+
+
+@pytest.fixture(scope="session")
+def make_cohort():
+    """The maker of toy cohorts, for tests that change the images: `make_cohort(folder, n)`."""
+    return make_squares
+
+
+@pytest.fixture(scope="session")
+def toy_cohort(tmp_path_factory) -> pd.DataFrame:
+    """A cohort of 24 squares that a network can tell apart; leave its table and its images as they are."""
+    return make_squares(tmp_path_factory.mktemp("toy"))

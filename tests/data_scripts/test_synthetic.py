@@ -1,0 +1,63 @@
+"""The synthetic cohorts: made once, whole or not at all."""
+
+import functools
+import multiprocessing
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from data_scripts.registry import load_cohort
+from sdnet_lib import config
+from sdnet_lib.data.images import write_gray
+from sdnet_lib.phantom import cohorts
+
+
+def fake_phantom(monkeypatch, calls=None):
+    """Put a maker of tiny cohorts in the place of the radiograph's physics."""
+
+    def make(kind, n, seed, out, *, size):
+        if calls is not None:
+            calls.append((kind, n, seed, size))
+        rows = []
+        for number in range(n):
+            file = out / "images" / f"i{number}.png"
+            write_gray(file, np.random.default_rng(seed * 1000 + number).random((8, 8)))
+            rows.append((f"i{number}", f"images/i{number}.png", "NP"[number % 2]))
+        pd.DataFrame(rows, columns=["image_id", "file", "label"]).to_csv(out / "cohort.csv", index=False)
+
+    monkeypatch.setattr(cohorts, "homogeneous", functools.partial(make, "homogeneous"))
+    monkeypatch.setattr(cohorts, "biased", functools.partial(make, "biased"))
+
+
+def test_synthetic_cohorts_are_made_once(monkeypatch):
+    calls = []
+    fake_phantom(monkeypatch, calls)
+    one = load_cohort("phantom", profile="smoke")
+    pd.testing.assert_frame_equal(one, load_cohort("phantom", profile="smoke"))
+    assert calls == [("homogeneous", 48, 0, 128)]
+    load_cohort("phantom-biased", profile="smoke", seed=3)
+    assert calls[1:] == [("biased", 48, 3, 128)]
+
+
+def test_an_interrupted_maker_leaves_nothing(monkeypatch):
+    def interrupted(n, seed, out, *, size):
+        (out / "cohort.csv").write_text("half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cohorts, "homogeneous", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        load_cohort("phantom", profile="smoke")
+    assert list((config.cache_dir() / "phantom").iterdir()) == []
+
+
+def _read_phantom(_):
+    cohort = load_cohort("phantom", profile="smoke")
+    return len(cohort), cohort["file"].iloc[0]
+
+
+def test_two_processes_may_ask_at_once(monkeypatch):
+    fake_phantom(monkeypatch)
+    with multiprocessing.get_context("fork").Pool(3) as pool:
+        answers = pool.map(_read_phantom, range(3), chunksize=1)
+    assert len(set(answers)) == 1 and answers[0][0] == 48
