@@ -1,9 +1,10 @@
 """Is a data set biased? What its labels can be guessed from without looking at the lungs (chapter 1).
 
-The experiments take away what a radiologist reads and measure what is left. A *clue* is what a model may see:
-the image, the image with the lungs blanked, its border alone, a tiny thumbnail, the facts about the file. A
-frozen ImageNet trunk and a logistic regression judge the image clues in seconds; chapter 1 also trains the
-paper's classifier on two of them. All folds keep a patient on one side.
+The experiments take away what a radiologist reads and measure what is left. A *shortcut* is what a model is
+allowed to see: the image (to compare with), the image with the lungs blanked, its border alone, a tiny
+thumbnail, the facts about the file. A frozen ImageNet backbone and a logistic regression judge the image
+shortcuts in seconds; chapter 1 also trains the paper's classifier on two of them. All folds keep the images
+of a patient together.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import numpy as np
 import pandas as pd
 from PIL import Image, UnidentifiedImageError
 from scipy import ndimage
-from scipy.stats import rankdata
 from sklearn.base import ClassifierMixin, clone
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
@@ -25,22 +25,22 @@ from tqdm import tqdm
 
 from sdnet_lib.data import images
 from sdnet_lib.data.splits import Split, splits
+from sdnet_lib.evaluation import curves
 from sdnet_lib.lungs import crop, segmentation
 from sdnet_lib.models.classifier import embed, read_pixels
 
 FULL, LUNGS, BOX, BORDER = "full image", "lungs blanked", "lung box blanked", "border only"
 THUMBNAIL, FILE, PATIENT = "8 x 8 thumbnail", "file metadata", "sex, age and view"
-IMAGE_CLUES = (FULL, LUNGS, BOX, BORDER)
-FRAME = 0.08  # width of the border that "border only" keeps, as a share of the side
+IMAGE_SHORTCUTS = (FULL, LUNGS, BOX, BORDER)
+FRAME = 0.08  # width of the border that "border only" keeps, as a fraction of the image's
 RIM = 0.02  # by which a lung mask is widened before it is blanked, so that no rim of lung is left
-DRAWS = 500  # bootstrap samples behind an interval
 
 # Strong regularisation, because there are more features than patients.
 LINEAR = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=2000))
 FOREST = RandomForestClassifier(200, min_samples_leaf=3, random_state=0)
 
-# Where a model that was trained on one cohort meets the same question asked elsewhere.
-ELSEWHERE = {
+# Where a model that was trained on one cohort meets the same question in another hospital.
+EXTERNAL = {
     "phantom-biased": "phantom",
     "covidx-mini": "actualmed",
     "shenzhen": "montgomery",
@@ -55,7 +55,7 @@ def pair(dataset: str) -> tuple[str, str]:
     were not trained on are tested.
     """
     dataset = "phantom-biased" if dataset == "phantom" else dataset
-    return dataset, ELSEWHERE.get(dataset, dataset)
+    return dataset, EXTERNAL.get(dataset, dataset)
 
 
 def published(number: int) -> pd.DataFrame:
@@ -64,7 +64,7 @@ def published(number: int) -> pd.DataFrame:
 
 
 def lung_masks(cohort: pd.DataFrame, image_size: int) -> np.ndarray:
-    """Return where the lungs are: the truth in a synthetic cohort, our U-Net's opinion in any other.
+    """Return where the lungs are: the truth in a synthetic cohort, our U-Net's answer in any other.
 
     Masks that people drew are not used: in some sets having one, or its style, gives the class away.
 
@@ -75,33 +75,31 @@ def lung_masks(cohort: pd.DataFrame, image_size: int) -> np.ndarray:
     if "lesion_mask" in cohort:  # only synthetic cohorts know their lesions
         found = {row.image_id: images.read_gray(row.lung_mask) for row in cohort.itertuples()}
     else:
+        found = {}
         rows = tqdm(segmentation.segment(cohort), "lungs", len(cohort), disable=None, leave=False)
-        found = {row["image_id"]: _or_raise(image, mask).astype(np.float32) for row, image, mask in rows}
+        for row, image, mask in rows:
+            if mask is None:
+                raise image  # the error that it is instead
+            found[row["image_id"]] = mask.astype(np.float32)
     return np.stack(
         [images.resize(found[name], (image_size, image_size)) > 0.5 for name in cohort["image_id"]]
     )
 
 
-def _or_raise(image: np.ndarray | images.ImageError, mask: np.ndarray | None) -> np.ndarray:
-    if mask is None:
-        raise image
-    return mask
+def blank(pixels: np.ndarray, masks: np.ndarray, shortcut: str) -> np.ndarray:
+    """Return copies of images that show only what a shortcut may see; the rest is black.
 
-
-def blank(pixels: np.ndarray, masks: np.ndarray, clue: str) -> np.ndarray:
-    """Return copies of images that show only what a clue allows; the rest is black.
-
-    The outline of the lungs shrinks with disease, so blanking along it still tells something about the
-    lungs. The rectangle around them tells less, and the border, of the same width for all, nothing. Where no
-    lungs were found only the border is kept, lest lungs slip through.
+    The outline of the lungs shrinks with disease, so blanking along it still says something about the lungs.
+    The rectangle around them says less, and the border, of the same width for all, nothing. Where no lungs
+    were found only the border is kept, so that no lung is shown by mistake.
 
     Parameters
     ----------
     pixels : uint8 array, (n, image_size, image_size)
     masks : bool array, (n, image_size, image_size)
         Lungs.
-    clue : str
-        One of `IMAGE_CLUES`.
+    shortcut : str
+        One of `IMAGE_SHORTCUTS`.
     """
     image_size = pixels.shape[-1]
     edge = max(1, round(FRAME * image_size))
@@ -110,18 +108,18 @@ def blank(pixels: np.ndarray, masks: np.ndarray, clue: str) -> np.ndarray:
     result = pixels.copy()
     for image, mask in zip(result, masks, strict=True):
         box = crop.bounding_box(mask)
-        if clue == BORDER or (box is None and clue != FULL):
+        if shortcut == BORDER or (box is None and shortcut != FULL):
             image[inside] = 0
-        elif clue == LUNGS:
+        elif shortcut == LUNGS:
             image[ndimage.binary_dilation(mask, iterations=max(1, round(RIM * image_size)))] = 0
-        elif clue == BOX:
+        elif shortcut == BOX:
             left, top, right, bottom = box
             image[top:bottom, left:right] = 0
     return result
 
 
 def thumbnails(pixels: np.ndarray, image_size: int = 8) -> np.ndarray:
-    """Shrink images to `image_size` x `image_size` grey values in [0, 1]; return float32, (n, side * side)."""
+    """Shrink images to `image_size` x `image_size` grey values in [0, 1]: float32, (n, image_size²)."""
     small = [images.resize(image.astype(np.float32) / 255, (image_size, image_size)) for image in pixels]
     return np.stack(small).reshape(len(pixels), -1)
 
@@ -158,9 +156,9 @@ def patient_facts(cohort: pd.DataFrame) -> pd.DataFrame | None:
 
 
 def predictions(cohort: pd.DataFrame, prob_P: np.ndarray, fold: int | np.ndarray = 0) -> pd.DataFrame:
-    """Join probabilities to whom they are about: image_id, patient_id, label, severity, fold, prob_P."""
-    whom = cohort[["image_id", "patient_id", "label", "severity"]].reset_index(drop=True)
-    return whom.assign(fold=fold, prob_P=np.asarray(prob_P, float))
+    """Join probabilities to their images: image_id, patient_id, label, severity, fold, prob_P."""
+    tested = cohort[["image_id", "patient_id", "label", "severity"]].reset_index(drop=True)
+    return tested.assign(fold=fold, prob_P=np.asarray(prob_P, float))
 
 
 def cross_validate(
@@ -175,7 +173,7 @@ def cross_validate(
     features : array, (n, features)
         Row for row what the model may see.
     parts : list of Split
-        From `cohort.splits`; the validation part is fitted too, since nothing here needs stopping.
+        From `data.splits.splits`; the validation part is fitted too, since nothing here needs stopping.
     model : scikit-learn classifier
         Copied for each fold.
     """
@@ -188,23 +186,15 @@ def cross_validate(
     return pd.concat(tested, ignore_index=True)
 
 
-def area_under_roc(truth: np.ndarray, score: np.ndarray) -> float:
-    """Return the chance that a positive scores higher than a negative; NaN if one class is missing."""
-    positives, negatives = truth.sum(), (~truth).sum()
-    if not positives or not negatives:
-        return float("nan")
-    return (rankdata(score)[truth].sum() / positives - (positives + 1) / 2) / negatives
-
-
 def scores(table: pd.DataFrame, seed: int = 0) -> dict[str, float]:
-    """Score predictions at the threshold one half, with a 95 % interval that knows about patients.
+    """Score predictions at the threshold one half, with a 95 % interval over patients.
 
     Parameters
     ----------
     table : DataFrame
         From `predictions` or `cross_validate`.
     seed : int
-        Of the bootstrap, which draws patients, not images: two images of a patient are no two witnesses.
+        Of the bootstrap over patients.
 
     Returns
     -------
@@ -212,46 +202,41 @@ def scores(table: pd.DataFrame, seed: int = 0) -> dict[str, float]:
         images, patients, positives, majority (accuracy of always naming the larger class), accuracy,
         accuracy_sd (over folds; NaN for one), sensitivity, specificity, auc, auc_low, auc_high.
     """
-    truth, score = (table["label"] == "P").to_numpy(), table["prob_P"].to_numpy()
-    right = (score > 0.5) == truth
-    patient = pd.factorize(table["patient_id"])[0]
-    rng, number = np.random.default_rng(seed), patient.max() + 1
-    areas = []
-    for _ in range(DRAWS):
-        times = np.bincount(rng.integers(number, size=number), minlength=number)[patient]
-        drawn = np.repeat(np.arange(len(truth)), times)
-        areas.append(area_under_roc(truth[drawn], score[drawn]))
-    low, high = np.nanpercentile(areas, [2.5, 97.5]) if np.isfinite(areas).any() else (np.nan, np.nan)
+    truth = table["label"] == "P"
+    right = (table["prob_P"] > 0.5) == truth
     found = {
         "majority": max(truth.mean(), 1 - truth.mean()),
         "accuracy": right.mean(),
-        "accuracy_sd": pd.Series(right).groupby(table["fold"].to_numpy()).mean().std(),
-        "sensitivity": right[truth].mean() if truth.any() else np.nan,
-        "specificity": right[~truth].mean() if (~truth).any() else np.nan,
-        "auc": area_under_roc(truth, score),
-        "auc_low": low,
-        "auc_high": high,
+        "accuracy_sd": right.groupby(table["fold"]).mean().std(),
+        "sensitivity": right[truth].mean(),
+        "specificity": right[~truth].mean(),
     }
-    counts = {"images": len(table), "patients": int(number), "positives": int(truth.sum())}
+    areas = curves.areas(table, seed=seed) if truth.nunique() == 2 else {}
+    found |= {name: areas.get(name, np.nan) for name in ("auc", "auc_low", "auc_high")}
+    counts = {
+        "images": len(table),
+        "patients": table["patient_id"].nunique(),
+        "positives": int(truth.sum()),
+    }
     return counts | {name: float(value) for name, value in found.items()}
 
 
-def clues(
+def features(
     cohort: pd.DataFrame, image_size: int, look: Callable[[np.ndarray], np.ndarray] = embed
 ) -> dict[str, tuple[np.ndarray, ClassifierMixin]]:
-    """Return, for each clue, the features that show it and the model that judges them.
+    """Return, for each shortcut, the features that show it and the model that judges them.
 
     Parameters
     ----------
     cohort : DataFrame
         A checked cohort.
     image_size : int
-        Side in pixels of the images that the trunk sees.
+        Of the images that the backbone sees, in pixels.
     look : callable
         Turns uint8 images (n, image_size, image_size) into features (n, k).
     """
     pixels, masks = read_pixels(cohort, image_size), lung_masks(cohort, image_size)
-    result = {clue: (look(blank(pixels, masks, clue)), LINEAR) for clue in IMAGE_CLUES}
+    result = {name: (look(blank(pixels, masks, name)), LINEAR) for name in IMAGE_SHORTCUTS}
     result[THUMBNAIL] = thumbnails(pixels), LINEAR
     result[FILE] = file_facts(cohort).to_numpy(), FOREST
     patient = patient_facts(cohort)
@@ -266,7 +251,7 @@ def audit(
     seed: int = 0,
     look: Callable[[np.ndarray], np.ndarray] = embed,
 ) -> pd.DataFrame:
-    """Measure how well each clue gives the label away; one row a clue, with the columns of `scores`.
+    """Measure how well each shortcut gives the label away; one row each, with the columns of `scores`.
 
     In a clean set the full image may score high, and everything else should be near one half.
 
@@ -275,11 +260,11 @@ def audit(
     cohort : DataFrame
         A checked cohort.
     image_size : int
-        Side in pixels of what the trunk sees.
+        Of what the backbone sees, in pixels.
     folds, seed : int
         Of the cross-validation, patients kept together.
     look : callable
-        See `clues`.
+        See `features`.
 
     Raises
     ------
@@ -288,8 +273,8 @@ def audit(
     """
     parts = splits(cohort, 1, folds, seed)
     rows = [
-        {"clue": clue} | scores(cross_validate(cohort, features, parts, model), seed)
-        for clue, (features, model) in clues(cohort, image_size, look).items()
+        {"shortcut": name} | scores(cross_validate(cohort, shown, parts, model), seed)
+        for name, (shown, model) in features(cohort, image_size, look).items()
     ]
     return pd.DataFrame(rows)
 

@@ -1,22 +1,19 @@
-"""Probabilities at every threshold: ROC and precision-recall curves, with a bootstrap over patients.
+"""Probabilities at every threshold: ROC and precision-recall curves and their areas, with intervals.
 
 The functions take *image tables*: one row an image, with its probability averaged over repetitions, made by
-`per_image`. The bootstrap draws patients, not images, since two images of a patient are no two witnesses; the
-interval covers the choice of patients, not the training of the networks.
+`per_image`. Areas are scikit-learn's; only the bootstrap has its own, which takes all samples at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
+from sklearn.metrics import average_precision_score, roc_auc_score
 
+from sdnet_lib.evaluation.bootstrap import DRAWS, interval
 from sdnet_lib.evaluation.metrics import RUN, called_positive
 from sdnet_lib.files import InputError
 
-DRAWS = 1000
-BLOCK = 2_000_000  # numbers of a bootstrap that are held at a time
 FACTS = ["patient_id", "label", "severity"]
 AREAS = ("auc", "average_precision")
 
@@ -28,7 +25,7 @@ def per_image(predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
     -------
     dict of str to DataFrame
         An image table for each approach: ``image_id, patient_id, label, severity, prob_P`` (mean over the
-        runs), ``called_P`` (share of the runs that predict P) and ``tests`` (their number), by image_id.
+        runs), ``called_P`` (fraction of the runs that predict P) and ``tests`` (their number), by image_id.
 
     Raises
     ------
@@ -48,45 +45,6 @@ def per_image(predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
         known = means.loc[approach]
         tables[approach] = facts.loc[known.index].join(known).reset_index()
     return tables
-
-
-def bootstrap(
-    patients: pd.Series,
-    statistic: Callable[[np.ndarray], np.ndarray],
-    draws: int = DRAWS,
-    seed: int = 0,
-) -> np.ndarray:
-    """Compute a statistic of many samples of patients, drawn with replacement.
-
-    Parameters
-    ----------
-    patients : Series, (n,)
-        Whose each image is.
-    statistic : callable
-        Takes integer weights (b, n), how often each image is in each of b samples, and returns (b, ...).
-    draws, seed : int
-        Number of samples, and where the random numbers start.
-
-    Returns
-    -------
-    array, (draws, ...)
-    """
-    code, names = pd.factorize(patients)
-    number, rng, parts = len(names), np.random.default_rng(seed), []
-    block = max(1, BLOCK // len(code))
-    for start in range(0, draws, block):
-        size = min(block, draws - start)
-        drawn = rng.integers(number, size=(size, number)) + number * np.arange(size)[:, None]
-        times = np.bincount(drawn.ravel(), minlength=size * number).reshape(size, number)
-        parts.append(statistic(times[:, code]))
-    return np.concatenate(parts)
-
-
-def bounds(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the 2.5 and 97.5 percentiles over the first axis, of the samples that have a value."""
-    undefined = np.isnan(values).all(axis=0)
-    low, high = np.nanpercentile(np.where(undefined, 0, values), [2.5, 97.5], axis=0)
-    return np.where(undefined, np.nan, low), np.where(undefined, np.nan, high)
 
 
 def _truth_and_score(images: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -113,8 +71,8 @@ def _cumulate(truth: np.ndarray, score: np.ndarray, weights: np.ndarray) -> tupl
     ends = np.flatnonzero(np.append(np.diff(score[order]) != 0, True))
     sorted_weights, positive = weights[:, order], truth[order]
     return tuple(
-        np.pad(np.cumsum(sorted_weights * side, axis=1)[:, ends], ((0, 0), (1, 0)))
-        for side in (positive, ~positive)
+        np.pad(np.cumsum(sorted_weights * members, axis=1)[:, ends], ((0, 0), (1, 0)))
+        for members in (positive, ~positive)
     )
 
 
@@ -147,27 +105,29 @@ def areas(images: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> dict[str, 
         If a class is missing.
     """
     truth, score = _truth_and_score(images)
-    value = _areas(*_cumulate(truth, score, np.ones((1, len(truth)), int)))[0]
-    sampled = bootstrap(
+    values = roc_auc_score(truth, score), average_precision_score(truth, score)
+    bounds = interval(
         images["patient_id"], lambda weights: _areas(*_cumulate(truth, score, weights)), draws, seed
     )
-    low, high = bounds(sampled)
     found = {}
-    for number, name in enumerate(AREAS):
-        found |= {name: value[number], f"{name}_low": low[number], f"{name}_high": high[number]}
-    return {name: float(number) for name, number in found.items()}
+    for name, value, low, high in zip(AREAS, values, *bounds, strict=True):
+        found |= {name: float(value), f"{name}_low": float(low), f"{name}_high": float(high)}
+    return found
+
+
+def area_under_roc(truth: np.ndarray, score: np.ndarray) -> float:
+    """Return scikit-learn's area under the ROC curve; NaN where a class is missing.
+
+    The area of a run is a simple fraction, because there are few pairs. Its last bits, which are noise of the
+    sum, are rounded away: they would decide how a value such as 0.2725 is printed with three decimals.
+    """
+    return round(roc_auc_score(truth, score), 12) if len(np.unique(truth)) == 2 else np.nan
 
 
 def areas_of_runs(predictions: pd.DataFrame) -> pd.Series:
     """Return the area under the ROC curve of each run, without averaging; NaN where a class is missing."""
-    runs = [predictions[name] for name in RUN]
-    positive = predictions["label"] == "P"
-    rank = predictions["prob_P"].groupby(runs, sort=False).rank()
-    positives = positive.groupby(runs, sort=False).sum()
-    negatives = (~positive).groupby(runs, sort=False).sum()
-    # The share of pairs in which the positive scores higher, from ranks (Mann and Whitney's U).
-    above = rank.where(positive, 0).groupby(runs, sort=False).sum() - positives * (positives + 1) / 2
-    return (above / (positives * negatives).where(lambda pairs: pairs > 0)).rename("auc")
+    runs = predictions.groupby(list(RUN), sort=False)[["label", "prob_P"]]
+    return runs.apply(lambda run: area_under_roc(run["label"] == "P", run["prob_P"])).rename("auc")
 
 
 def roc(images: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> pd.DataFrame:
@@ -186,7 +146,7 @@ def roc(images: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> pd.DataFrame
         # Where a sample's curve rises straight up np.interp gives the top of the step.
         return np.stack([np.interp(fpr[0], x, y) for x, y in zip(sampled_fpr, sampled_tpr, strict=True)])
 
-    low, high = bounds(bootstrap(images["patient_id"], at_points, draws, seed))
+    low, high = interval(images["patient_id"], at_points, draws, seed)
     columns = {"false_positive_rate": fpr[0], "sensitivity": tpr[0], "low": low, "high": high}
     return pd.DataFrame(columns)
 
@@ -213,5 +173,5 @@ def precision_recall(images: pd.DataFrame, draws: int = DRAWS, seed: int = 0) ->
         reached = np.take_along_axis(sampled, np.stack(places), axis=1)
         return np.where(np.isnan(sampled_tpr[:, -1:]), np.nan, reached)
 
-    low, high = bounds(bootstrap(images["patient_id"], at_points, draws, seed))
+    low, high = interval(images["patient_id"], at_points, draws, seed)
     return pd.DataFrame({"recall": recall, "precision": precision[0, first], "low": low, "high": high})

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import brier_score_loss
 
-from sdnet_lib.evaluation.curves import DRAWS, bootstrap, bounds
+from sdnet_lib.evaluation.bootstrap import DRAWS, interval
 from sdnet_lib.files import InputError
 
 BINS = 10
@@ -19,7 +20,7 @@ PREVALENCES = (0.01, 0.05, 0.2, 0.5)
 
 def brier_score(images: pd.DataFrame) -> float:
     """Return the mean squared difference between prob_P and the truth, 0 to 1; one half always has 0.25."""
-    return float(((images["prob_P"] - (images["label"] == "P")) ** 2).mean())
+    return float(brier_score_loss(images["label"] == "P", images["prob_P"]))
 
 
 def _bins(images: pd.DataFrame, bins: int) -> np.ndarray:
@@ -33,22 +34,22 @@ def reliability(images: pd.DataFrame, bins: int = BINS, draws: int = DRAWS, seed
     Returns
     -------
     DataFrame
-        One row a bin that is not empty: ``images, mean_prob, share_positive`` and its 95 % interval
+        One row a bin that is not empty: ``images, mean_prob, fraction_positive`` and its 95 % interval
         ``low, high`` (bootstrap over patients).
     """
     truth, place = (images["label"] == "P").to_numpy(int), _bins(images, bins)
     inside = (place[:, None] == np.unique(place)).astype(int)
     count = inside.sum(axis=0)
 
-    def share(weights: np.ndarray) -> np.ndarray:
+    def fraction(weights: np.ndarray) -> np.ndarray:
         with np.errstate(invalid="ignore"):
             return (weights * truth) @ inside / (weights @ inside)
 
-    low, high = bounds(bootstrap(images["patient_id"], share, draws, seed))
+    low, high = interval(images["patient_id"], fraction, draws, seed)
     columns = {
         "images": count,
         "mean_prob": images["prob_P"].to_numpy(float) @ inside / count,
-        "share_positive": truth @ inside / count,
+        "fraction_positive": truth @ inside / count,
         "low": low,
         "high": high,
     }
@@ -58,9 +59,9 @@ def reliability(images: pd.DataFrame, bins: int = BINS, draws: int = DRAWS, seed
 def calibration_error(images: pd.DataFrame, bins: int = BINS) -> float:
     """Return the expected calibration error of prob_P.
 
-    That is the mean over images of the distance between mean probability and share of positives in their
-    bin (Naeini, Cooper and Hauskrecht, AAAI 2015, here for two classes). It depends on the bins, and with
-    few images it is above 0 even for a perfect model.
+    That is the mean over images of the distance between mean probability and fraction of positives in
+    their bin (Naeini, Cooper and Hauskrecht, AAAI 2015, here for two classes). It depends on the bins, and
+    with few images it is above 0 even for a perfect model.
     """
     off = images["prob_P"] - (images["label"] == "P")
     return float(off.groupby(_bins(images, bins)).sum().abs().sum() / len(images))
@@ -115,7 +116,7 @@ def predictive_table(
         return np.stack(predictive_values(sensitivity[:, None], specificity[:, None], among), axis=1)
 
     ppv, npv = values(np.ones((1, len(truth)), int))[0]
-    low, high = bounds(bootstrap(images["patient_id"], values, draws, seed))
+    low, high = interval(images["patient_id"], values, draws, seed)
     columns = {
         "prevalence": among,
         "ppv": ppv,

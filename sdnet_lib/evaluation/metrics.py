@@ -48,7 +48,7 @@ def harmonic_mean(one: pd.Series, other: pd.Series) -> pd.Series:
     return 2 * one * other / total.where(total != 0, 1)
 
 
-def rates(counts: pd.DataFrame) -> pd.DataFrame:
+def measures(counts: pd.DataFrame) -> pd.DataFrame:
     """Turn confusion counts into the paper's measures.
 
     A measure whose denominator is 0 is NaN, never 0: the precision of a class that was never predicted, and
@@ -65,12 +65,12 @@ def rates(counts: pd.DataFrame) -> pd.DataFrame:
         Columns `METRICS`, fractions; the same index.
     """
 
-    def share(part: pd.Series, whole: pd.Series) -> pd.Series:
+    def fraction(part: pd.Series, whole: pd.Series) -> pd.Series:
         return part / whole.where(whole > 0)
 
     TN, FP, FN, TP = (counts[name] for name in ("TN", "FP", "FN", "TP"))
-    specificity, precision_N = share(TN, TN + FP), share(TN, TN + FN)
-    sensitivity, precision_P = share(TP, TP + FN), share(TP, TP + FP)
+    specificity, precision_N = fraction(TN, TN + FP), fraction(TN, TN + FN)
+    sensitivity, precision_P = fraction(TP, TP + FN), fraction(TP, TP + FP)
     found = {
         "specificity": specificity,
         "precision_N": precision_N,
@@ -78,14 +78,14 @@ def rates(counts: pd.DataFrame) -> pd.DataFrame:
         "sensitivity": sensitivity,
         "precision_P": precision_P,
         "f1_P": harmonic_mean(precision_P, sensitivity),
-        "accuracy": share(TN + TP, TN + FP + FN + TP),
+        "accuracy": fraction(TN + TP, TN + FP + FN + TP),
     }
     return pd.DataFrame(found, columns=list(METRICS))
 
 
 def per_run(predictions: pd.DataFrame) -> pd.DataFrame:
     """Return the seven measures of each run, fractions, indexed by approach, repeat and fold."""
-    return rates(confusion(predictions))
+    return measures(confusion(predictions))
 
 
 def by_severity(predictions: pd.DataFrame, per: str = "repeat") -> pd.DataFrame:

@@ -1,8 +1,8 @@
-"""Tables as text: aligned for a terminal, Markdown, or LaTeX (booktabs)."""
+"""Tables as text: aligned for a terminal, Markdown, LaTeX (booktabs), or CSV for programs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +12,8 @@ from sdnet_lib.evaluation.tables import title
 from sdnet_lib.files import InputError
 
 FORMS = ("text", "markdown", "csv", "latex")
+CSV_COLUMNS = ["cohort", "table", "approach", "quantity", "mean", "sd", "low", "high", "runs", "undefined"]
+PAPER_COLUMNS = ["paper_mean", "paper_sd", "difference"]
 HEADINGS = {
     "specificity": "Specificity",
     "precision_N": "Precision N",
@@ -28,12 +30,25 @@ LATEX = {"\\": r"\textbackslash{}", "±": r"$\pm$", "–": "--", "−": "$-$", "
 
 
 class Table(NamedTuple):
-    """A table ready to be written: all cells are text, and the first column names the row."""
+    """A table ready to be written: all cells are text, and the first column names the row.
+
+    `numbers`, if there are any, is what a program reads instead: one row a number, fractions, with some of
+    the columns `CSV_COLUMNS` and `PAPER_COLUMNS`.
+    """
 
     caption: str
     header: list[str]
     rows: list[list[str]]
-    notes: list[str] = []
+    notes: Sequence[str] = ()
+    numbers: pd.DataFrame | None = None
+
+
+class Section(NamedTuple):
+    """Tables under one title; `cohort` is "" where it is the one that was cross-validated."""
+
+    title: str
+    cohort: str
+    tables: list[Table]
 
 
 def number(value: float, decimals: int = 2, scale: float = 100) -> str:
@@ -56,16 +71,19 @@ def spread(mean: float, sd: float, undefined: int = 0) -> str:
     return f"{text} [{undefined}]" if undefined else text
 
 
-def summary_table(table: pd.DataFrame, caption: str, names: Mapping[str, str] | None = None) -> Table:
-    """Write a table of `evaluation.tables.summary`, such as `table_5` or `table_6`, in the paper's layout.
+def p_value(p: float) -> str:
+    """Write a p value with three decimals; NaN is a dash."""
+    return "< 0.001" if p < 0.001 else number(p, 3, 1)
+
+
+def summary_table(table: pd.DataFrame, caption: str) -> Table:
+    """Lay out a table of `evaluation.tables.summary`, such as `table_5` or `table_6`, as the paper does.
 
     Parameters
     ----------
     table : DataFrame
         Columns (measure, mean | sd | runs | undefined), fractions.
     caption : str
-    names : dict of str to str, optional
-        Titles of rows that shall not be called as in `evaluation.tables.NAMES`.
     """
     measures = list(dict.fromkeys(table.columns.get_level_values(0)))
     rows, undefined = [], False
@@ -74,17 +92,17 @@ def summary_table(table: pd.DataFrame, caption: str, names: Mapping[str, str] | 
         runs = int((row[:, "runs"] + row[:, "undefined"]).max())
         cells = [spread(row[name, "mean"], row[name, "sd"], int(row[name, "undefined"])) for name in measures]
         undefined |= bool(row[:, "undefined"].any())
-        rows.append([title(approach, names), str(runs), *cells])
+        rows.append([title(approach), str(runs), *cells])
     note = "[k] or undefined: k runs, or all, have no value, for nothing was predicted or tested so."
     header = ["", "Runs", *(HEADINGS.get(name, name) for name in measures)]
     return Table(caption, header, rows, [note] * undefined)
 
 
-def beside_table(beside: pd.DataFrame, caption: str, names: Mapping[str, str] | None = None) -> Table:
-    """Write a table of `evaluation.tables.beside_paper`: for each approach ours, paper's and difference."""
+def beside_table(beside: pd.DataFrame, caption: str) -> Table:
+    """Lay out `evaluation.tables.beside_paper`: for each approach our row, the paper's, the difference."""
     measures, rows = list(dict.fromkeys(beside["measure"])), []
     for approach, group in beside.groupby("approach", sort=False):
-        name, group = title(approach, names), group.set_index("measure").reindex(measures)
+        name, group = title(approach), group.set_index("measure").reindex(measures)
         rows.append([name, "ours", *map(_known, group["mean"], group["sd"])])
         rows.append([name, "paper", *map(_known, group["paper_mean"], group["paper_sd"])])
         rows.append([name, "difference", *map(_signed, group["difference"])])
@@ -114,8 +132,34 @@ def write(table: Table, form: str) -> str:
     return writers[form](table)
 
 
-def heading(text: str, form: str) -> str:
-    """Write a heading that stands above tables."""
+def write_sections(sections: Sequence[Section], form: str) -> str:
+    """Write sections, each under its title, in one of `FORMS`; a CSV has the `numbers` of their tables only.
+
+    Raises
+    ------
+    InputError
+        If `form` is another word.
+    """
+    if form == "csv":
+        return _csv(sections)
+    parts = [part for title, _, tables in sections for part in (title, *tables)]
+    return "\n".join(_heading(part, form) if isinstance(part, str) else write(part, form) for part in parts)
+
+
+def _csv(sections: Sequence[Section]) -> str:
+    frames = [
+        table.numbers.assign(cohort=section.cohort)
+        for section in sections
+        for table in section.tables
+        if table.numbers is not None
+    ]
+    rows = pd.DataFrame([row for frame in frames for row in frame.to_dict("records")])
+    columns = CSV_COLUMNS + [column for column in PAPER_COLUMNS if column in rows]
+    rows = rows.reindex(columns=columns).astype({"runs": "Int64", "undefined": "Int64"})
+    return rows.to_csv(index=False, float_format="%.6f", lineterminator="\n")
+
+
+def _heading(text: str, form: str) -> str:
     if form == "latex":
         return f"\\section*{{{_escape(text)}}}\n"
     return f"## {text}\n" if form == "markdown" else f"{text}\n{'=' * len(text)}\n"
@@ -145,7 +189,8 @@ def _markdown(table: Table) -> str:
     header, *rows = (f"| {' | '.join(line)} |" for line in _aligned(safe))
     rule = "|:---|" + "---:|" * (len(table.header) - 1)
     notes = [text for note in table.notes for text in ("", note)]
-    return "\n".join([f"**{table.caption}**", "", header, rule, *rows, *notes]) + "\n"
+    above = [f"**{table.caption}**", ""] if table.caption else []
+    return "\n".join([*above, header, rule, *rows, *notes]) + "\n"
 
 
 def _escape(text: str) -> str:

@@ -14,10 +14,11 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from sdnet_lib.evaluation.metrics import per_run
+from sdnet_lib.evaluation.metrics import RUN, per_run
 from sdnet_lib.files import InputError
 
 LEVEL = 0.95
+TEST = ("mean", "low", "high", "t", "df", "p")  # what `corrected_t_test` returns
 
 
 def standard_error(values: np.ndarray, folds: int) -> float:
@@ -32,7 +33,7 @@ def standard_error(values: np.ndarray, folds: int) -> float:
     Raises
     ------
     InputError
-        With fewer than two runs or folds, from which nothing can be said about the error.
+        With fewer than two runs or folds, which say nothing about the error.
     """
     if len(values) < 2 or folds < 2:
         raise InputError(f"{len(values)} runs of {folds} folds: a test needs at least two of both")
@@ -62,7 +63,7 @@ def corrected_t_test(values: np.ndarray, folds: int) -> dict[str, float]:
     reach = float(stdtrit(df, (1 + LEVEL) / 2)) * error
     t = mean / error if error else np.inf * np.sign(mean) if mean else 0.0
     p = 2 * float(stdtr(df, -abs(t)))
-    return {"mean": mean, "low": mean - reach, "high": mean + reach, "t": float(t), "df": df, "p": p}
+    return dict(zip(TEST, (mean, mean - reach, mean + reach, float(t), df, p), strict=True))
 
 
 def holm(p: np.ndarray) -> np.ndarray:
@@ -114,34 +115,14 @@ def intervals(predictions: pd.DataFrame, measure: str = "accuracy", folds: int |
     return pd.DataFrame.from_dict(rows, orient="index")[["mean", "low", "high"]].rename_axis("approach")
 
 
-def check_paired(predictions: pd.DataFrame) -> None:
-    """Raise an InputError unless all approaches were tested on the same images in each run.
-
-    It names the approaches and the first run that differs.
-    """
-    columns = ["repeat", "fold", "image_id"]
-    tested = {
-        approach: group[columns].sort_values(columns).reset_index(drop=True)
-        for approach, group in predictions.groupby("approach", sort=False)
-    }
-    (first, images), *others = tested.items()
-    for other, found in others:
-        if not found.equals(images):
-            both = images.merge(found, how="outer", on=columns, indicator=True).sort_values(columns)
-            where = both[both["_merge"] != "both"].iloc[0]
-            raise InputError(
-                f"{first} and {other} were not tested on the same images: see repeat {where['repeat']}, "
-                f"fold {where['fold']}, image {where['image_id']}"
-            )
-
-
 def pairwise(predictions: pd.DataFrame, measure: str = "accuracy", folds: int | None = None) -> pd.DataFrame:
     """Compare all pairs of approaches by the corrected resampled t-test, with Holm's correction.
 
     Parameters
     ----------
     predictions : DataFrame
-        A prediction table of two approaches or more, all tested on the same images in each run.
+        A prediction table of two approaches or more. Each pair is compared on the runs that both have, and
+        in these it must have been tested on the same images.
     measure : str
         One of `evaluation.metrics.METRICS`.
     folds : int, optional
@@ -150,27 +131,47 @@ def pairwise(predictions: pd.DataFrame, measure: str = "accuracy", folds: int | 
     Returns
     -------
     DataFrame
-        One row a pair: ``first, second, mean`` (of first less second, over runs), ``low, high, t, df, p,
-        p_holm``.
+        One row a pair: ``first, second, runs, mean`` (of first less second, over runs), ``low, high, t, df,
+        p, p_holm``; NaN where a pair has fewer than two runs in common.
 
     Raises
     ------
     InputError
-        If there is nothing to compare, the runs are not paired, a measure is undefined in a run, or there
-        are fewer than two runs.
+        If there is nothing to compare, two approaches were tested on different images in a run, a measure is
+        undefined in a run, or a repetition has only one fold.
     """
-    if predictions["approach"].nunique() < 2:
+    names = list(predictions["approach"].unique())
+    if len(names) < 2:
         raise InputError("one approach alone cannot be compared")
-    check_paired(predictions)
-    values = per_run(predictions)[measure]
-    if values.isna().any():
-        approach, repeat, fold = values.index[values.isna()][0]
-        raise InputError(f"{measure} of {approach} is undefined in repeat {repeat}, fold {fold}")
-    values = values.unstack("approach")[list(predictions["approach"].unique())]
     folds = folds or folds_of(predictions)
+    images = predictions.groupby(list(RUN))["image_id"].agg(frozenset).unstack("approach")
+    values = per_run(predictions)[measure].unstack("approach")
     rows = []
-    for first, second in combinations(values, 2):
-        differences = (values[first] - values[second]).to_numpy()
-        rows.append({"first": first, "second": second, **corrected_t_test(differences, folds)})
-    found = pd.DataFrame(rows)
-    return found.assign(p_holm=holm(found["p"].to_numpy()))
+    for first, second in combinations(names, 2):
+        tested = images[[first, second]].dropna()
+        _check_paired(tested, measure, values.loc[tested.index, [first, second]])
+        row = {"first": first, "second": second, "runs": len(tested)}
+        if len(tested) > 1:
+            row |= corrected_t_test((values[first] - values[second])[tested.index].to_numpy(), folds)
+        rows.append(row)
+    found = pd.DataFrame(rows, columns=["first", "second", "runs", *TEST])
+    known = found["p"].notna()
+    found.loc[known, "p_holm"] = holm(found.loc[known, "p"].to_numpy())
+    return found
+
+
+def _check_paired(tested: pd.DataFrame, measure: str, values: pd.DataFrame) -> None:
+    """Refuse two approaches that in a run, a row here, differ in images or have no value of the measure."""
+    first, second = tested
+    different = tested[tested[first] != tested[second]]
+    if len(different):
+        (repeat, fold), (one, other) = different.index[0], different.iloc[0]
+        raise InputError(
+            f"{first} and {second} were not tested on the same images: see repeat {repeat}, fold {fold}, "
+            f"image {min(one ^ other)}"
+        )
+    for approach in tested:
+        undefined = values.index[values[approach].isna()]
+        if len(undefined):
+            repeat, fold = undefined[0]
+            raise InputError(f"{measure} of {approach} is undefined in repeat {repeat}, fold {fold}")

@@ -33,18 +33,18 @@ def implied_precision(recall: float, other_recall: float, size: int, other_size:
     return 100 * right / (right + wrong) if right + wrong else float("nan")
 
 
-def implied_share_of_negatives(
+def implied_fraction_of_negatives(
     specificity: float, sensitivity: float, accuracy: float
 ) -> tuple[float, float]:
-    """Return between which shares of negatives two recalls make an accuracy, all (%) rounded to 0.01.
+    """Return between which fractions of negatives two recalls make an accuracy, all (%) rounded to 0.01.
 
     NaN if the recalls are too close to tell.
     """
     apart = specificity - sensitivity
     if abs(apart) <= 4 * HALF:
         return float("nan"), float("nan")
-    share, slack = (accuracy - sensitivity) / apart, 2 * HALF / (abs(apart) - 2 * HALF)
-    return share - slack, share + slack
+    fraction, slack = (accuracy - sensitivity) / apart, 2 * HALF / (abs(apart) - 2 * HALF)
+    return fraction - slack, fraction + slack
 
 
 def as_fraction(percent: float, total: int, tolerance: float = HALF) -> int | None:

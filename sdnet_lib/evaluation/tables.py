@@ -17,7 +17,7 @@ from pyarrow import parquet
 
 from sdnet_lib.data.cohort import LABELS, SEVERITIES
 from sdnet_lib.evaluation.metrics import RUN, by_severity, per_run
-from sdnet_lib.files import InputError
+from sdnet_lib.files import InputError, one_line
 
 REQUIRED = (*RUN, "image_id", "patient_id", "label", "severity", "prob_N", "prob_P")
 ROUNDING = 1e-3  # by which two probabilities in half precision may miss the sum of 1
@@ -49,7 +49,12 @@ NAMES = {
 
 def title(approach: str, names: Mapping[str, str] | None = None) -> str:
     """Return the title of an approach's row: from `names`, else from `NAMES`, else its own name."""
-    return {**NAMES, **(names or {})}.get(approach, approach)
+    return (NAMES | dict(names or {})).get(approach, approach)
+
+
+def place(approach: str) -> int:
+    """Return where an approach's row comes: in the paper's order, and others after it."""
+    return list(NAMES).index(approach) if approach in NAMES else len(NAMES)
 
 
 def read_runs(folder: str | Path) -> pd.DataFrame:
@@ -69,7 +74,7 @@ def read_runs(folder: str | Path) -> pd.DataFrame:
         If there are no runs, a file cannot be read, lacks a column, is not the run that its name says, tests
         an image twice, or has a row with a bad label, severity or probability. It names the file.
     """
-    files = sorted(_run_files(Path(folder)), key=lambda run: (_place(run[0]), *run[:3]))
+    files = sorted(_run_files(Path(folder)), key=lambda run: (place(run[0]), *run[:3]))
     if not files:
         there = Path(folder).is_dir()
         raise InputError(f"{folder}: {'no runs (APPROACH/r0f0.parquet)' if there else 'no such folder'}")
@@ -77,7 +82,7 @@ def read_runs(folder: str | Path) -> pd.DataFrame:
     try:
         whole = pa.concat_tables(tables, promote_options="permissive")
     except pa.ArrowException as error:
-        raise InputError(f"{folder}: the runs differ in the types of columns ({_line(error)})") from None
+        raise InputError(f"{folder}: the runs differ in the types of columns ({one_line(error)})") from None
     predictions = whole.to_pandas()
     names = pd.DataFrame(files, columns=[*RUN, "file"])
     names = names.loc[names.index.repeat([len(table) for table in tables])].reset_index(drop=True)
@@ -88,10 +93,6 @@ def read_runs(folder: str | Path) -> pd.DataFrame:
 def other_cohorts(folder: str | Path) -> dict[str, Path]:
     """Return the folders ``on-<cohort>`` by cohort: runs of the same networks on other images."""
     return {path.name[3:]: path for path in sorted(Path(folder).glob("on-*")) if path.is_dir()}
-
-
-def _place(approach: str) -> int:
-    return list(NAMES).index(approach) if approach in NAMES else len(NAMES)
 
 
 def _run_files(folder: Path) -> Iterator[tuple[str, int, int, Path]]:
@@ -106,7 +107,7 @@ def _read(file: Path) -> pa.Table:
         with parquet.ParquetFile(file) as opened:
             run = opened.read(use_threads=False).replace_schema_metadata()
     except (OSError, pa.ArrowException) as error:
-        raise InputError(f"{file}: not a readable parquet file ({_line(error)})") from None
+        raise InputError(f"{file}: not a readable parquet file ({one_line(error)})") from None
     missing = [column for column in REQUIRED if column not in run.column_names]
     if missing:
         raise InputError(f"{file}: no column {', '.join(missing)}")
@@ -116,10 +117,6 @@ def _read(file: Path) -> pa.Table:
         if not pa.types.is_floating(run.schema.field(column).type):
             raise InputError(f"{file}: {column} is {run.schema.field(column).type}, not a float")
     return run
-
-
-def _line(error: Exception) -> str:
-    return str(error).splitlines()[0]
 
 
 def _check(predictions: pd.DataFrame, names: pd.DataFrame) -> None:

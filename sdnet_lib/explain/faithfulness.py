@@ -17,6 +17,7 @@ from torch import nn
 
 from sdnet_lib.data import images
 from sdnet_lib.data.cohort import LABELS
+from sdnet_lib.evaluation import bootstrap
 from sdnet_lib.explain import saliency
 from sdnet_lib.explain.uncertainty import probabilities
 from sdnet_lib.files import InputError
@@ -27,7 +28,6 @@ KINDS = ("deletion", "insertion")
 STEPS = 10  # of a deletion or insertion curve
 BLUR = 1 / 8  # of the side: what a deleted pixel shows instead
 DARK = 0.1  # of the brightest: what is darker everywhere around is air
-DRAWS = 1000
 BASELINES = ("uniform", "edges")  # maps that know no model
 # shares of the layers that forget, from the last backwards
 STAGES = {"last": 0.01, "third": 0.33, "all": 1.0}
@@ -90,20 +90,20 @@ def summarise(
     for key, part in table.groupby(list(by), sort=False):
         for value in values:
             known = part.dropna(subset=[value])
-            sums = known.groupby(patients)[value].agg(["sum", "size"]).to_numpy(float)
-            found = dict(zip(by, key, strict=True)) | {"value": value, "images": len(known)}
-            rows.append(found | dict(zip(("mean", "low", "high"), _interval(sums, seed), strict=True)))
+            row = dict(zip(by, key, strict=True)) | {"value": value, "images": len(known)}
+            rows.append(row | _mean(known[patients], known[value].to_numpy(float), seed))
     return pd.DataFrame(rows)
 
 
-def _interval(sums: np.ndarray, seed: int) -> tuple[float, float, float]:
-    """Return mean and bootstrap interval from the sum and the number of each patient's images."""
-    if not len(sums):
-        return np.nan, np.nan, np.nan
-    drawn = np.random.default_rng(seed).integers(len(sums), size=(DRAWS, len(sums)))
-    total = sums[drawn].sum(1)
-    low, high = np.quantile(total[:, 0] / total[:, 1], [0.025, 0.975])
-    return float(sums[:, 0].sum() / sums[:, 1].sum()), float(low), float(high)
+def _mean(patients: pd.Series, values: np.ndarray, seed: int) -> dict[str, float]:
+    if not len(values):
+        return dict.fromkeys(("mean", "low", "high"), np.nan)
+
+    def mean(weights: np.ndarray) -> np.ndarray:
+        return weights @ values / weights.sum(axis=1)
+
+    low, high = bootstrap.interval(patients, mean, seed=seed)
+    return {"mean": float(values.mean()), "low": float(low), "high": float(high)}
 
 
 def baseline(name: str, pixels: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Measuring the lung U-Nets on patients and hospitals they have not seen, and the model card that says it."""
+"""Measuring the lung U-Nets on patients and hospitals they have not seen."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from torchvision.ops import box_iou
 from tqdm import tqdm
 
 from sdnet_lib.data.images import ImageError
-from sdnet_lib.files import content_hash, write_json, write_text
-from sdnet_lib.lungs.card import card
+from sdnet_lib.files import content_hash, write_json
 from sdnet_lib.lungs.crop import MARGIN, Box, bounding_box, read_mask, rectangle
 from sdnet_lib.lungs.segmentation import segment, unseen_network
 from sdnet_lib.lungs.unet import WEIGHTS
@@ -121,7 +120,7 @@ def summary(table: pd.DataFrame) -> dict:
 def evaluate(cohort: pd.DataFrame, external: pd.DataFrame, out: Path) -> Path:
     """Measure the shipped networks on their unseen folds and on another hospital's images.
 
-    Writes ``lungs.json`` and, from it, the model card ``lungs.md`` to the folder `out`.
+    Writes ``lungs.json``, from which `publish.lung_card` makes the model card, to the folder `out`.
 
     Parameters
     ----------
@@ -147,9 +146,7 @@ def evaluate(cohort: pd.DataFrame, external: pd.DataFrame, out: Path) -> Path:
         "unseen": {source: summary(part) for source, part in unseen.groupby("source")},
         "external": {name: summary(part) for name, part in parts},
     }
-    compared = json.loads((WEIGHTS / "compared.json").read_text(encoding="utf-8"))
     write_json(out / "lungs.json", results)
-    write_text(out / "lungs.md", card(results, compared))
     return out / "lungs.json"
 
 

@@ -206,7 +206,7 @@ def reliability_diagram(
     panel = WIDTH / max(cols, 2)
     figure = sheet(width=panel * cols, height=panel * rows)
     plot = (
-        so.Plot(table, x="mean_prob", y="share_positive", color="approach")
+        so.Plot(table, x="mean_prob", y="fraction_positive", color="approach")
         .facet("approach", wrap=cols)
         .add(so.Range(), ymin="low", ymax="high")
         .add(so.Dot(artist_kws={"clip_on": False}), pointsize="size")

@@ -178,20 +178,6 @@ def studies_table() -> Table:
     return results_page.overview()
 
 
-def pairs_table(predictions: pd.DataFrame) -> Table:
-    """Compare all pairs of approaches of a study, corrected for their number (Holm)."""
-    from sdnet_lib.publish import results_page
-
-    return results_page.pairs(predictions)
-
-
-def carried_table(home: pd.DataFrame, away: pd.DataFrame) -> Table:
-    """Set the same networks side by side on their own cohort and on another hospital's."""
-    from sdnet_lib.publish import results_page
-
-    return results_page.carried(home, away)
-
-
 def model(name: str) -> Model:
     """Return a trained model and its card: one that comes with the package, or a file of `sdnet train`."""
     from sdnet_lib.studies import model_file

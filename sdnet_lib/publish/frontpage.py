@@ -1,4 +1,4 @@
-"""The picture of the front page: ``python -m sdnet_lib.publish.frontpage`` draws ``book/images/cohort.png`` anew."""
+"""The picture of the front page: ``sdnet maintain frontpage`` draws ``book/images/cohort.png`` anew."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sdnet_lib import plots
 from sdnet_lib.lungs import crop
 from sdnet_lib.phantom import radiograph
 
+FILE = Path(__file__).parents[2] / "book" / "images" / "cohort.png"
 SEED = 20
 PATIENTS = (("N", ""), ("P", "Mild"), ("P", "Moderate"), ("P", "Severe"))
 
@@ -20,7 +21,7 @@ def draw(size: int = 512) -> Figure:
     """Draw one synthetic patient four times: negative, and with mild, moderate and severe opacities.
 
     Lungs are outlined, opacities marked, and the crop of chapter 3 drawn, all from the truth that comes with
-    the pictures; `size` is their longest side in pixels.
+    the pictures; `size` is their longer edge in pixels.
     """
     figure, axes = plots.canvas(1, len(PATIENTS), height=2.3)
     for axis, (label, severity) in zip(axes.flat, PATIENTS, strict=True):
@@ -35,7 +36,3 @@ def draw(size: int = 512) -> Figure:
         axis.set_title(severity or "Negative", color=plots.CLASS_COLOURS[label])
         axis.set_axis_off()
     return figure
-
-
-if __name__ == "__main__":
-    draw().savefig(Path(__file__).parents[2] / "book" / "images" / "cohort.png")

@@ -30,7 +30,8 @@ def stage(
     folder : Path
         Does not exist yet.
     """
-    shutil.copytree(root / "book", folder / "book", ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    left_out = shutil.ignore_patterns("__pycache__", ".*", "templates")
+    shutil.copytree(root / "book", folder / "book", ignore=left_out)
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(root / name, folder / name)
     (folder / "notebooks").mkdir()

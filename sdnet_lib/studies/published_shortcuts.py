@@ -28,6 +28,7 @@ from sdnet_lib.audit import shortcuts
 from sdnet_lib.config import Profile, cache_dir, get_profile
 from sdnet_lib.data.cohort import fingerprint
 from sdnet_lib.data.splits import Split, splits
+from sdnet_lib.evaluation import curves
 from sdnet_lib.files import InputError, code_hash
 from sdnet_lib.lungs.segmentation import networks_key
 from sdnet_lib.models import classifier
@@ -124,7 +125,7 @@ def audited(on: Bench, rows: np.ndarray) -> Iterator[dict]:
     """Score every clue on some rows of a cohort, by cross-validation."""
     part = on.cohort.iloc[rows].reset_index(drop=True)
     parts = splits(part, 1, FOLDS)
-    clues = [*shortcuts.IMAGE_CLUES, shortcuts.THUMBNAIL, shortcuts.FILE]
+    clues = [*shortcuts.IMAGE_SHORTCUTS, shortcuts.THUMBNAIL, shortcuts.FILE]
     if shortcuts.patient_facts(part) is not None:
         clues.append(shortcuts.PATIENT)
     for clue in clues:
@@ -173,7 +174,7 @@ def fine_tuned_rows(on: Bench, to: Bench, clue: str, folds: int) -> Iterator[dic
     shared = {"model": TRAINED, "clue": clue}
     yield {"away": False, **shared, "folds": folds} | shortcuts.scores(pd.concat(home, ignore_index=True))
     away = np.stack([one["away"] for one in found])
-    single = [shortcuts.area_under_roc((to.cohort["label"] == "P").to_numpy(), one) for one in away]
+    single = [curves.area_under_roc(to.cohort["label"] == "P", one) for one in away]
     apart = {"auc_lowest": min(single), "auc_highest": max(single)}
     averaged = shortcuts.scores(shortcuts.predictions(to.cohort, away.mean(0)))
     yield {"away": True, **shared, "folds": folds} | averaged | apart

@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from sklearn.metrics import roc_auc_score
 
 from sdnet_lib.audit import shortcuts
 from sdnet_lib.data import images
@@ -48,14 +47,14 @@ def coarse(pixels: np.ndarray) -> np.ndarray:
     return shortcuts.thumbnails(pixels, 5)
 
 
-def blanked(clue: str) -> tuple[np.ndarray, np.ndarray]:
+def blanked(shortcut: str) -> tuple[np.ndarray, np.ndarray]:
     mask = np.zeros((SIDE, SIDE), bool)
     mask[10:40, 8:22] = mask[10:40, 28:42] = True
-    return mask, shortcuts.blank(np.full((1, SIDE, SIDE), 200, np.uint8), mask[None], clue)[0]
+    return mask, shortcuts.blank(np.full((1, SIDE, SIDE), 200, np.uint8), mask[None], shortcut)[0]
 
 
-def test_each_clue_hides_more_than_the_one_before():
-    hidden = [blanked(clue)[1] == 0 for clue in shortcuts.IMAGE_CLUES]
+def test_each_shortcut_hides_more_than_the_one_before():
+    hidden = [blanked(shortcut)[1] == 0 for shortcut in shortcuts.IMAGE_SHORTCUTS]
     assert not hidden[0].any()
     for less, more in pairwise(hidden):
         assert more[less].all() and more.sum() > less.sum()
@@ -77,12 +76,12 @@ def test_the_border_is_the_same_whatever_the_lungs():
     assert (image == 200).sum() == SIDE**2 - (SIDE - 8) ** 2 and (image[4:-4, 4:-4] == 0).all()
 
 
-@pytest.mark.parametrize("clue", [shortcuts.LUNGS, shortcuts.BOX])
-def test_where_no_lungs_are_found_only_the_border_is_kept(clue):
+@pytest.mark.parametrize("shortcut", [shortcuts.LUNGS, shortcuts.BOX])
+def test_where_no_lungs_are_found_only_the_border_is_kept(shortcut):
     pixels = np.full((1, SIDE, SIDE), 200, np.uint8)
     none = np.zeros((1, SIDE, SIDE), bool)
     assert np.array_equal(
-        shortcuts.blank(pixels, none, clue), shortcuts.blank(pixels, none, shortcuts.BORDER)
+        shortcuts.blank(pixels, none, shortcut), shortcuts.blank(pixels, none, shortcuts.BORDER)
     )
     assert (pixels == 200).all()  # the caller's images are left alone
 
@@ -167,12 +166,6 @@ def test_scores_of_a_case_worked_by_hand():
     assert found["auc_low"] <= found["auc"] <= found["auc_high"] == 1
 
 
-def test_the_area_agrees_with_scikit_learn_also_with_ties():
-    rng = np.random.default_rng(0)
-    truth, score = rng.random(200) < 0.3, rng.integers(0, 9, 200) / 9
-    assert shortcuts.area_under_roc(truth, score) == pytest.approx(roc_auc_score(truth, score))
-
-
 def test_with_one_class_there_is_no_area():
     found = shortcuts.scores(table_of("NN", [0.1, 0.7]))
     assert np.isnan([found[name] for name in ("auc", "auc_low", "auc_high", "sensitivity")]).all()
@@ -202,11 +195,11 @@ def test_an_audit_finds_the_marker_in_the_border(cohort, tmp_path):
         images.write_gray(tmp_path / f"{row.image_id}.png", image)
     marked["file"] = [str(tmp_path / f"{name}.png") for name in marked["image_id"]]
     clean, biased = (
-        shortcuts.audit(table, image_size=SIDE, folds=4, look=coarse).set_index("clue")["auc"]
+        shortcuts.audit(table, image_size=SIDE, folds=4, look=coarse).set_index("shortcut")["auc"]
         for table in (cohort, marked)
     )
     assert list(clean.index) == [
-        *shortcuts.IMAGE_CLUES,
+        *shortcuts.IMAGE_SHORTCUTS,
         shortcuts.THUMBNAIL,
         shortcuts.FILE,
     ]  # all views are PA

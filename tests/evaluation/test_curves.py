@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
-from sdnet_lib.evaluation import curves
+from sdnet_lib.evaluation import bootstrap, curves
 from sdnet_lib.files import InputError
 from tests.evaluation.made_predictions import study
 
@@ -67,28 +67,16 @@ def test_scikit_learn_agrees_on_the_areas_also_with_ties(seed):
         assert found[f"{name}_low"] < found[name] < found[f"{name}_high"]
 
 
-def test_the_bootstrap_is_of_samples_with_repeated_patients():
+def test_scikit_learn_agrees_on_the_areas_of_every_bootstrap_sample():
     images = by_chance(0, n=80)
-    patients = pd.Series([f"p{number // 4}" for number in range(80)])
-    drawn = curves.bootstrap(patients, lambda weights: weights, draws=300, seed=1)
-    assert drawn.shape == (300, 80)
-    assert (drawn.reshape(300, 20, 4) == drawn.reshape(300, 20, 4)[:, :, :1]).all()
-    assert (drawn[:, ::4].sum(axis=1) == 20).all() and drawn.max() > 2
     truth, score = (images["label"] == "P").to_numpy(), images["prob_P"].to_numpy()
-    areas = curves.bootstrap(
-        patients, lambda weights: curves._areas(*curves._cumulate(truth, score, weights)), 300, 1
-    )
-    for weights, (auc, precision) in zip(drawn[:20], areas, strict=False):
+    patients = images.index.to_series() // 4
+    drawn = bootstrap.samples(patients, lambda weights: weights, 20)
+    areas = curves._areas(*curves._cumulate(truth, score, drawn))
+    for weights, found in zip(drawn, areas, strict=True):
         repeated = np.repeat(np.arange(80), weights)
-        assert auc == pytest.approx(roc_auc_score(truth[repeated], score[repeated]))
-        assert precision == pytest.approx(average_precision_score(truth[repeated], score[repeated]))
-
-
-def test_blocks_of_a_bootstrap_do_not_show(monkeypatch):
-    patients = pd.Series([f"p{number // 2}" for number in range(40)])
-    at_once = curves.bootstrap(patients, lambda weights: weights, 50)
-    monkeypatch.setattr(curves, "BLOCK", 40 * 7)
-    assert np.array_equal(curves.bootstrap(patients, lambda weights: weights, 50), at_once)
+        both = (roc_auc_score, average_precision_score)
+        assert list(found) == pytest.approx([area(truth[repeated], score[repeated]) for area in both])
 
 
 def test_the_interval_depends_on_the_seed_alone():
@@ -150,9 +138,3 @@ def test_bands_survive_samples_without_positives():
     images = images_of("NNNNNP", [0.1, 0.2, 0.3, 0.4, 0.5, 0.45])
     for band in (curves.precision_recall(images, 100), curves.roc(images, 100)):
         assert band.notna().all(axis=None) and (band["low"] <= band["high"]).all()
-
-
-def test_bounds_leave_out_what_is_undefined():
-    values = np.array([[1.0, np.nan], [np.nan, np.nan], [3.0, np.nan]])
-    low, high = curves.bounds(values)
-    assert (low[0], high[0]) == pytest.approx((1.05, 2.95)) and np.isnan([low[1], high[1]]).all()

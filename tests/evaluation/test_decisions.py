@@ -19,7 +19,7 @@ def test_scikit_learn_agrees_on_brier_score_and_bins(seed):
     assert decisions.brier_score(images) == pytest.approx(brier_score_loss(truth, images["prob_P"]))
     found = decisions.reliability(images, draws=20)
     share, mean = calibration_curve(truth, images["prob_P"], n_bins=10)
-    assert found["share_positive"].tolist() == pytest.approx(list(share))
+    assert found["fraction_positive"].tolist() == pytest.approx(list(share))
     assert found["mean_prob"].tolist() == pytest.approx(list(mean))
     assert found["images"].sum() == len(images)
 
@@ -33,13 +33,13 @@ def test_calibration_error_by_hand():
 def test_the_calibration_error_is_the_mean_gap_of_the_reliability_table():
     images = by_chance(2)
     table = decisions.reliability(images, draws=20)
-    gap = (table["mean_prob"] - table["share_positive"]).abs()
+    gap = (table["mean_prob"] - table["fraction_positive"]).abs()
     assert decisions.calibration_error(images) == pytest.approx((gap * table["images"]).sum() / len(images))
 
 
-def test_intervals_of_a_bin_hold_its_share():
+def test_intervals_of_a_bin_hold_its_fraction():
     table = decisions.reliability(by_chance(2), draws=300)
-    assert ((table["low"] <= table["share_positive"]) & (table["share_positive"] <= table["high"])).all()
+    assert table["fraction_positive"].between(table["low"], table["high"]).all()
     assert (table["high"] - table["low"]).max() > 0.1
 
 

@@ -8,12 +8,12 @@ from sdnet_lib.files import InputError
 from tests.evaluation.made_predictions import one_run, study
 
 
-def rates_of(TN: int, FP: int, FN: int, TP: int) -> pd.Series:
-    return metrics.rates(pd.DataFrame({"TN": [TN], "FP": [FP], "FN": [FN], "TP": [TP]})).iloc[0]
+def measures_of(TN: int, FP: int, FN: int, TP: int) -> pd.Series:
+    return metrics.measures(pd.DataFrame({"TN": [TN], "FP": [FP], "FN": [FN], "TP": [TP]})).iloc[0]
 
 
 def test_the_papers_formulas_on_a_matrix_worked_by_hand():
-    found = rates_of(TN=40, FP=10, FN=20, TP=30)
+    found = measures_of(TN=40, FP=10, FN=20, TP=30)
     expected = {
         "specificity": 40 / 50,
         "precision_N": 40 / 60,
@@ -28,18 +28,18 @@ def test_the_papers_formulas_on_a_matrix_worked_by_hand():
 
 
 def test_what_was_never_predicted_has_no_precision():
-    found = rates_of(TN=5, FP=0, FN=5, TP=0)
+    found = measures_of(TN=5, FP=0, FN=5, TP=0)
     assert np.isnan(found["precision_P"]) and np.isnan(found["f1_P"])
     assert found["sensitivity"] == 0 and found["accuracy"] == 0.5 and found["precision_N"] == 0.5
 
 
 def test_what_was_never_tested_has_no_recall():
-    found = rates_of(TN=0, FP=0, FN=1, TP=3)
+    found = measures_of(TN=0, FP=0, FN=1, TP=3)
     assert np.isnan(found["specificity"]) and np.isnan(found["f1_N"]) and found["precision_N"] == 0
 
 
 def test_always_wrong_is_zero_not_undefined():
-    found = rates_of(TN=0, FP=3, FN=4, TP=0)
+    found = measures_of(TN=0, FP=3, FN=4, TP=0)
     assert (found == 0).all()
 
 
@@ -65,13 +65,13 @@ def test_scikit_learn_agrees_on_every_run():
     assert len(found) == 3 * 5
     for run, rows in predictions.groupby(["approach", "repeat", "fold"]):
         truth, called = rows["label"] == "P", rows["prob_P"] >= rows["prob_N"]
-        for name, side in (("P", True), ("N", False)):
-            recall = "sensitivity" if side else "specificity"
+        for name, positive in (("P", True), ("N", False)):
+            recall = "sensitivity" if positive else "specificity"
             assert found.at[run, f"precision_{name}"] == pytest.approx(
-                precision_score(truth, called, pos_label=side)
+                precision_score(truth, called, pos_label=positive)
             )
-            assert found.at[run, recall] == pytest.approx(recall_score(truth, called, pos_label=side))
-            assert found.at[run, f"f1_{name}"] == pytest.approx(f1_score(truth, called, pos_label=side))
+            assert found.at[run, recall] == pytest.approx(recall_score(truth, called, pos_label=positive))
+            assert found.at[run, f"f1_{name}"] == pytest.approx(f1_score(truth, called, pos_label=positive))
         assert found.at[run, "accuracy"] == pytest.approx(accuracy_score(truth, called))
 
 

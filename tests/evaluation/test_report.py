@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sdnet_lib.evaluation import curves, render, statistics, tables
-from sdnet_lib.evaluation import report as reports
+from sdnet_lib.evaluation import render, statistics, tables, uncertainty
 from sdnet_lib.evaluation.report import report
 from sdnet_lib.files import InputError
 from tests.evaluation.made_predictions import one_run, study, write
@@ -45,8 +44,7 @@ def test_a_report_holds_every_table(folder):
 def test_other_cohorts_have_a_section_with_the_spread_of_single_networks(folder):
     text = report(folder)
     section = text[text.index("The same networks on other") :]
-    table = tables.read_runs(folder / "on-other")
-    found = reports._scores(table, curves.per_image(table))["covid-sdnet"]
+    found = uncertainty.scores(tables.read_runs(folder / "on-other"))["covid-sdnet"]
     row = line(section, "Probabilities", "COVID-SDNet")
     assert f"{found['auc']:.3f} [" in row
     assert f"({found['single_low']:.3f} to {found['single_high']:.3f})" in row
@@ -112,18 +110,21 @@ def test_per_fold(folder):
     assert by_repeat.split()[1] == "2" and by_fold.split()[1] == "10"
 
 
-def test_an_incomplete_study_says_so_and_tests_the_others(tmp_path):
+def test_an_incomplete_study_says_so_and_tests_each_pair_on_the_runs_that_both_have(tmp_path):
     runs = write(study(), tmp_path)
     (runs / "mine" / "r1f2.parquet").unlink()
     text = report(runs)
-    assert "Incomplete: mine lacks r1f2." in text and "Left out, for runs are missing: mine." in text
-    assert "ResNet-50 without segmentation − COVID-SDNet" in text and "− mine" not in text
+    assert "Incomplete: mine lacks r1f2." in text
+    assert "Each pair is compared on the runs that both have, 9 to 10." in text
+    found = statistics.pairwise(tables.read_runs(runs)).iloc[-1]
+    assert f"{100 * found['mean']:.2f} [".replace("-", "−") in line(text, "Differences", "COVID-SDNet − mine")
 
 
 def test_a_study_in_progress_compares_what_all_have(tmp_path):
     whole = study()
     text = report(write(whole[(whole["repeat"] == 0) | (whole["fold"] < 2)], tmp_path))
     assert "lacks r1f2, r1f3, r1f4." in text and "No test" not in text and "COVID-SDNet − mine" in text
+    assert "Each pair" not in text  # all have the same runs
 
 
 def test_an_incomplete_study_with_nothing_left_to_compare(tmp_path):
@@ -172,8 +173,8 @@ def test_markdown_tables_are_rectangular(folder):
     assert "| COVID-SDNet" in report(folder, "markdown")
 
 
-def test_latex_escapes_and_balances(folder):
-    text = report(folder, "latex", names={"mine": "50 % & more_or_less"})
+def test_latex_escapes_and_balances(tmp_path):
+    text = report(write(study(["covid-sdnet", "50 % & more_or_less"]), tmp_path), "latex")
     assert r"50 \% \& more\_or\_less & 10 & " in text and r" $\pm$ " in text
     assert text.count(r"\begin{table}") == text.count(r"\end{table}") > 5
     assert text.count(r"\toprule") == text.count(r"\midrule") == text.count(r"\bottomrule")
@@ -203,7 +204,8 @@ def test_text_columns_are_aligned():
 
 def test_numbers():
     assert render.number(0.12345) == "12.35" and render.number(-0.5, 1) == "−50.0"
-    assert render.number(np.nan) == render.NONE
+    assert render.number(np.nan) == render.p_value(np.nan) == render.NONE
+    assert render.p_value(0.0004) == "< 0.001" and render.p_value(0.04321) == "0.043"
     assert render.interval(0.5, 0.25, np.nan) == "50.00"
     assert render.interval(0.5, 0.25, 0.75, 1) == "50.0 [25.0, 75.0]"
     assert (
@@ -223,7 +225,7 @@ def test_a_study_of_full_size_is_quick_and_loads_nothing_heavy(tmp_path):
     code = (
         "import sys, time; from sdnet_lib.evaluation.report import report; start = time.process_time()\n"
         f"report({str(runs)!r}, paper=True); used = time.process_time() - start\n"
-        "heavy = {'torch', 'fastai', 'sklearn', 'matplotlib', 'scipy.stats'} & set(sys.modules)\n"
+        "heavy = {'torch', 'fastai', 'matplotlib'} & set(sys.modules)\n"
         "print(used, *heavy)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

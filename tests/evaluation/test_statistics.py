@@ -101,8 +101,26 @@ def test_pairs_by_another_measure_and_another_number_of_folds(predictions):
     assert found.iloc[2]["t"] == pytest.approx(by_hand["t"])
 
 
-def test_a_missing_run_is_refused_and_named(predictions):
+def test_a_pair_is_compared_on_the_runs_that_both_have(predictions):
+    mine, run = predictions["approach"] == "mine", predictions[["repeat", "fold"]].apply(tuple, axis=1)
+    found = statistics.pairwise(predictions[~mine | (run != (1, 3))])
+    assert found["runs"].tolist() == [15, 14, 14]
+    accuracy = metrics.per_run(predictions)["accuracy"].unstack("approach").drop(index=(1, 3))
+    by_hand = statistics.corrected_t_test((accuracy["resnet50"] - accuracy["mine"]).to_numpy(), 5)
+    assert found.iloc[2][list(by_hand)].to_dict() == pytest.approx(by_hand)
+
+
+def test_a_pair_with_one_run_in_common_has_no_test_and_does_not_count(predictions):
+    mine, run = predictions["approach"] == "mine", predictions[["repeat", "fold"]].apply(tuple, axis=1)
+    found = statistics.pairwise(predictions[~mine | (run == (0, 0))])
+    assert found["runs"].tolist() == [15, 1, 1]
+    assert found["p"].isna().tolist() == found["p_holm"].isna().tolist() == [False, True, True]
+    assert found["p_holm"][0] == found["p"][0]  # of one test
+
+
+def test_other_images_in_a_run_are_refused_and_named(predictions):
     gone = (predictions["approach"] == "mine") & (predictions["repeat"] == 1) & (predictions["fold"] == 3)
+    gone &= predictions["image_id"] == predictions.loc[gone, "image_id"].iloc[0]
     with pytest.raises(InputError, match=r"covid-sdnet and mine .* repeat 1, fold 3, image i0"):
         statistics.pairwise(predictions[~gone])
 

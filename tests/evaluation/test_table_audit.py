@@ -53,12 +53,12 @@ def test_table_7_is_of_350_negatives_not_426():
 def test_the_accuracies_say_how_many_negatives_there_were():
     for number in (5, 7):
         for row in tables.printed(number).drop(columns="model").replace("", "nan").astype(float).itertuples():
-            low, high = audit.implied_share_of_negatives(row.specificity, row.sensitivity, row.accuracy)
+            low, high = audit.implied_fraction_of_negatives(row.specificity, row.sensitivity, row.accuracy)
             assert low <= 0.5 <= high and (number == 5 or high < 426 / 776)
 
 
 def test_recalls_that_are_alike_do_not_tell_the_share_of_negatives():
-    assert np.isnan(audit.implied_share_of_negatives(70.01, 70.0, 70.0)).all()
+    assert np.isnan(audit.implied_fraction_of_negatives(70.01, 70.0, 70.0)).all()
 
 
 def test_tables_6_and_8_are_pooled_not_folds():

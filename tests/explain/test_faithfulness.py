@@ -10,7 +10,6 @@ from sdnet_lib.files import InputError
 from sdnet_lib.models import predictors
 from sdnet_lib.models.classifier import network
 from sdnet_lib.phantom import radiograph
-from sdnet_lib.publish import model_card
 from sdnet_lib.studies import published_pointing
 
 SIDE = 32
@@ -224,7 +223,7 @@ def test_figures_show_decision_and_counterfactual(tmp_path):
     assert figure.axes[0].lines[0].get_ydata() == pytest.approx([1, 0.6, 0])
 
 
-def test_the_stored_measurements_and_the_card_that_shows_them():
+def test_the_stored_measurements():
     table, origin = published_pointing.load()
     assert list(table.columns) == list(published_pointing.COLUMNS) and origin["command"].endswith(
         "--data DIR"
@@ -234,10 +233,3 @@ def test_the_stored_measurements_and_the_card_that_shows_them():
     assert set(table["cohort"]) == set(published_pointing.COHORTS) and shares["mean"].between(0, 1).all()
     assert set(table["value"]) == {*published_pointing.VALUES, *published_pointing.CHECKS}
     assert ((known["low"] <= known["mean"]) & (known["mean"] <= known["high"])).all()
-    page = model_card.write()
-    assert "Not a medical device" in page and "## `synthetic`" in page and "## `biased-demo`" in page
-    row = known[(known["value"] == "energy_lungs") & (known["severity"] == "all")].iloc[0]
-    assert f"{100 * row['mean']:.0f} [{100 * row['low']:.0f}" in page
-    row = known[(known["value"] == "alike_all") & (known["method"] == "lrp")].iloc[0]
-    assert f"{row['mean']:.2f} [{row['low']:.2f}" in page
-    assert "### " in model_card.lungs() and not model_card.lungs().startswith("# ")

@@ -146,7 +146,7 @@ def test_reliability_has_a_panel_an_approach(drawn, images, count):
     figure = drawn(plots.reliability_diagram({f"m{number}": table for number in range(count)}))
     assert [axis.get_title(loc="left") for axis in figure.axes] == [f"m{number}" for number in range(count)]
     intervals, dots = figure.axes[0].collections
-    assert np.allclose(dots.get_offsets(), table[["mean_prob", "share_positive"]])
+    assert np.allclose(dots.get_offsets(), table[["mean_prob", "fraction_positive"]])
     assert np.allclose(np.array(intervals.get_segments())[:, :, 1], table[["low", "high"]])
     sizes = dots.get_sizes() - 8
     assert np.allclose(sizes / sizes.sum(), table["images"] / table["images"].sum())

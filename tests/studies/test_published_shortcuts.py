@@ -64,7 +64,7 @@ def test_the_table_has_a_row_an_experiment(small_world, tmp_path):
     audited = table[table["model"] != published_shortcuts.TRAINED].query("trained_on == tested_on")
     whole = audited[audited["trained_on"] == "here"]
     assert list(whole["clue"]) == [
-        *shortcuts.IMAGE_CLUES,
+        *shortcuts.IMAGE_SHORTCUTS,
         shortcuts.THUMBNAIL,
         shortcuts.FILE,
         shortcuts.PATIENT,
@@ -110,7 +110,7 @@ def test_the_committed_table_is_whole():
     ]
     assert set(audited["trained_on"]) == set(published_shortcuts.COHORTS)
     for _, rows in audited.groupby("trained_on"):
-        assert {*shortcuts.IMAGE_CLUES, shortcuts.THUMBNAIL, shortcuts.FILE} <= set(rows["clue"])
+        assert {*shortcuts.IMAGE_SHORTCUTS, shortcuts.THUMBNAIL, shortcuts.FILE} <= set(rows["clue"])
     assert table["auc"].between(0, 1).all() and (table["auc_low"] <= table["auc_high"]).all()
     for name, (registered, query) in published_shortcuts.COHORTS.items():
         if not query:
