@@ -18,7 +18,7 @@ import pandas as pd
 from data_scripts.registry import load_cohort
 from sdnet_lib.audit import shortcuts
 from sdnet_lib.config import cache_dir, get_profile
-from sdnet_lib.explain import faithfulness
+from sdnet_lib.explain import faithfulness, localisation
 from sdnet_lib.files import code_hash, write_json, write_text
 from sdnet_lib.lungs.crop import Box
 from sdnet_lib.models.predictors import Predictor, Single
@@ -28,7 +28,7 @@ from sdnet_lib.studies import crossval, model_file
 
 RESULTS = Path(__file__).parents[1] / "results"
 IMAGE_SIZE = 128  # of what the networks of the real cohorts see, and of all regions
-METHODS = ("grad-cam", "grad-cam++", "lrp", "gradient", "integrated-gradients", *faithfulness.BASELINES)
+METHODS = ("grad-cam", "grad-cam++", "lrp", "gradient", "integrated-gradients", *localisation.BASELINES)
 # Integrated gradients pass through the generators sixteen times there and back: too dear for two cores.
 THROUGH_GENERATORS = tuple(method for method in METHODS if method != "integrated-gradients")
 APPROACHES = ("resnet50", "resnet50-crop")
@@ -67,14 +67,14 @@ def load() -> tuple[pd.DataFrame, dict]:
 def regions(cohort: pd.DataFrame, image_size: int) -> dict[str, np.ndarray]:
     """Return lungs (true ones where the cohort has them), true lesions, and what is outside the patient."""
     known = "lung_mask" in cohort and (cohort["lung_mask"] != "").all()
-    read = faithfulness.read_regions
+    read = localisation.read_regions
     found = {
         "lungs": read(cohort, "lung_mask", image_size) if known else shortcuts.lung_masks(cohort, image_size)
     }
     if "lesion_mask" in cohort:
         found["lesions"] = read(cohort, "lesion_mask", image_size)
     pixels = find("resnet50").read(cohort, image_size)
-    return found | {"outside": ~faithfulness.body(pixels)}
+    return found | {"outside": ~localisation.body(pixels)}
 
 
 def boxes_of(cohort: pd.DataFrame, image_size: int) -> list[Box]:
@@ -130,7 +130,7 @@ def measured(tested: Tested) -> Iterator[pd.DataFrame]:
     """Measure why P on the positives, of all levels together and of each."""
     rows = np.flatnonzero((tested.cohort["label"] == "P").to_numpy())
     boxes = None if tested.boxes is None else [tested.boxes[row] for row in rows]
-    found = faithfulness.table(
+    found = localisation.table(
         tested.predictor,
         tested.cohort.iloc[rows],
         tested.pixels[rows],
@@ -139,18 +139,18 @@ def measured(tested: Tested) -> Iterator[pd.DataFrame]:
         boxes=boxes,
     )
     values = [value for value in VALUES if value in found]
-    yield faithfulness.summarise(found.assign(severity="all"), ["method", "severity"], values)
+    yield localisation.summarise(found.assign(severity="all"), ["method", "severity"], values)
     levels = found[found["severity"] != ""]
     if len(levels):
-        yield faithfulness.summarise(levels, ["method", "severity"], values)
+        yield localisation.summarise(levels, ["method", "severity"], values)
 
 
 def checked(tested: Tested) -> Iterator[pd.DataFrame]:
     """Check why P on a few positives that have lesions."""
     rows = np.flatnonzero(tested.regions["lesions"].any((1, 2)))[:CHECKED]
-    methods = [method for method in _methods(tested.predictor) if method not in faithfulness.BASELINES]
+    methods = [method for method in _methods(tested.predictor) if method not in localisation.BASELINES]
     found = faithfulness.checks(tested.predictor, tested.cohort.iloc[rows], tested.pixels[rows], methods)
-    yield faithfulness.summarise(found.assign(severity="all"), ["method", "severity"], CHECKS)
+    yield localisation.summarise(found.assign(severity="all"), ["method", "severity"], CHECKS)
 
 
 def _methods(predictor: Predictor) -> Sequence[str]:

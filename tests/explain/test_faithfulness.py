@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from sdnet_lib import plots
-from sdnet_lib.explain import faithfulness, input_checks, saliency, uncertainty
+from sdnet_lib.explain import faithfulness, input_checks, localisation, saliency, uncertainty
 from sdnet_lib.files import InputError
 from sdnet_lib.models import predictors
 from sdnet_lib.models.classifier import network
@@ -49,7 +49,7 @@ def test_energy_and_hits_by_hand():
     maps[1] = [[0, 0], [1, 1]]
     region = np.zeros((3, 2, 2), bool)
     region[0, 0, 0] = region[1, 1, 0] = region[2, 0, 0] = True
-    found = faithfulness.measure(maps, {"lesions": region, "nothing": np.zeros_like(region)})
+    found = localisation.measure(maps, {"lesions": region, "nothing": np.zeros_like(region)})
     assert found["energy_lesions"].tolist()[:2] == [0.75, 0.5] and found["hit_lesions"].tolist()[:2] == [
         1,
         0.5,
@@ -60,22 +60,22 @@ def test_energy_and_hits_by_hand():
 def test_a_uniform_map_s_energy_is_the_share_of_the_area():
     pixels = np.zeros((2, 8, 8), np.uint8)
     region = np.random.default_rng(0).random((2, 8, 8)) > 0.7
-    found = faithfulness.measure(faithfulness.baseline("uniform", pixels), {"lungs": region})
+    found = localisation.measure(localisation.baseline("uniform", pixels), {"lungs": region})
     assert np.allclose(found["energy_lungs"], region.mean((1, 2)))
     assert np.allclose(found["hit_lungs"], region.mean((1, 2)))  # all its pixels are highest: chance decides
     noise = np.random.default_rng(1).integers(0, 256, (2, 8, 8), np.uint8)
-    assert np.allclose(faithfulness.baseline("edges", noise).max((1, 2)), 1)
+    assert np.allclose(localisation.baseline("edges", noise).max((1, 2)), 1)
     with pytest.raises(InputError, match="unknown baseline 'random': choose from uniform, edges"):
-        faithfulness.baseline("random", pixels)
+        localisation.baseline("random", pixels)
 
 
 def test_intervals_draw_patients_not_images():
     one = pd.DataFrame({"patient_id": list("abcdefgh"), "kind": "x", "value": [0, 1] * 4})
     many = pd.concat([one] * 50)  # the same patients many times over know nothing more
-    first, second = (faithfulness.summarise(table, ["kind"], ["value"]).iloc[0] for table in (one, many))
+    first, second = (localisation.summarise(table, ["kind"], ["value"]).iloc[0] for table in (one, many))
     assert first["mean"] == second["mean"] == 0.5 and first["low"] == second["low"] < 0.3
     assert second["images"] == 400
-    unknown = faithfulness.summarise(one.assign(value=np.nan), ["kind"], ["value"]).iloc[0]
+    unknown = localisation.summarise(one.assign(value=np.nan), ["kind"], ["value"]).iloc[0]
     assert unknown["images"] == 0 and np.isnan(unknown["mean"])
 
 
@@ -83,14 +83,14 @@ def test_the_body_is_what_is_not_air():
     for site in ("A", "B"):
         drawn = radiograph.radiograph(3, size=128, site=site)
         pixels = np.round(255 * drawn.image).astype(np.uint8)[None]
-        found = faithfulness.body(pixels)[0]
+        found = localisation.body(pixels)[0]
         assert found[drawn.lung_mask].mean() > 0.98
     outside = np.zeros((1, 64, 64), np.uint8)
     outside[0, 10:54, 10:54] = 180
     outside[0, 2:5, 2:5] = 255  # a marker beside the patient
     assert (
-        not faithfulness.body(outside)[0, 2:5, 2:5].any()
-        and faithfulness.body(outside)[0, 12:52, 12:52].all()
+        not localisation.body(outside)[0, 2:5, 2:5].any()
+        and localisation.body(outside)[0, 12:52, 12:52].all()
     )
 
 
@@ -100,7 +100,7 @@ def test_maps_of_crops_are_put_back_before_they_are_measured(predictor):
     whole[:, 10:26, 20:52] = True
     facts = {"image_id": ["a"], "patient_id": ["a"], "label": ["P"], "severity": [""]}
     box = [(20, 10, 52, 42)]
-    found = faithfulness.table(
+    found = localisation.table(
         predictor, pd.DataFrame(facts), pixels, {"upper": whole}, ["uniform", "gradient"], boxes=box
     )
     assert found["energy_upper"].tolist() == pytest.approx([0.5, 1], abs=0.05)

@@ -131,3 +131,12 @@ def test_a_network_that_does_not_fit_is_refused(monkeypatch):
     monkeypatch.setattr(timm, "create_model", lambda name, **kw: create("tf_efficientnet_lite1", **kw))
     with pytest.raises(RuntimeError, match="does not fit"):
         backbones.lite0_state_dict()
+
+
+def test_asking_for_weights_draws_no_random_numbers():
+    backbones.at_hand.cache_clear()
+    torch.manual_seed(3)
+    backbones.at_hand("resnet18")
+    drawn = torch.rand(4)
+    torch.manual_seed(3)
+    assert torch.equal(drawn, torch.rand(4))
