@@ -66,6 +66,28 @@ def study(
     return pd.concat(runs, ignore_index=True)
 
 
+def images_of(labels: str, prob_P: list[float], patients=None) -> pd.DataFrame:
+    """An image table from a string of N and P."""
+    ids = [f"i{number}" for number in range(len(labels))]
+    return pd.DataFrame(
+        {
+            "image_id": ids,
+            "patient_id": patients or ids,
+            "label": list(labels),
+            "prob_P": prob_P,
+            "called_P": [float(value >= 0.5) for value in prob_P],
+        }
+    )
+
+
+def by_chance(seed: int, n: int = 150, steps: int = 30) -> pd.DataFrame:
+    """Scores with ties; a third positive."""
+    rng = np.random.default_rng(seed)
+    labels = "".join(rng.choice(["N", "P"], n, p=[2 / 3, 1 / 3]))
+    score = rng.normal(size=n) + 1.0 * (np.array(list(labels)) == "P")
+    return images_of(labels, list(np.round(steps / (1 + np.exp(-score))) / steps))
+
+
 def write(predictions: pd.DataFrame, folder: Path) -> Path:
     """Write a study as `sdnet_lib.studies.crossval` does."""
     for (approach, repeat, fold), run in predictions.groupby(["approach", "repeat", "fold"]):

@@ -5,7 +5,7 @@ from sklearn.metrics import brier_score_loss
 
 from sdnet_lib.evaluation import decisions
 from sdnet_lib.files import InputError
-from tests.evaluation.test_curves import by_chance, images_of
+from tests.evaluation.made_predictions import by_chance, images_of
 
 
 def test_brier_score_by_hand():
