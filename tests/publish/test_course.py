@@ -107,13 +107,8 @@ def test_stored_results_come_with_their_origin():
         course.published("nothing")
 
 
-def test_the_tables_of_stored_studies():
-    overview = course.studies_table()
-    assert len(overview.rows) == len(course.published_studies())
-    home, away = course.published("phantom-biased")[0], course.published("phantom-biased", "phantom")[0]
-    approaches = away["approach"].nunique()
-    assert len(course.carried_table(home, away).rows) == approaches
-    assert len(course.pairs_table(home).rows) == approaches * (approaches - 1) / 2
+def test_the_table_of_stored_studies_has_a_row_each():
+    assert len(course.studies_table().rows) == len(course.published_studies())
 
 
 def test_a_shipped_model_has_its_card():
