@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from sdnet_lib.evaluation.tables import title
 from sdnet_lib.files import InputError
+from sdnet_lib.models.registry import title
 
 FORMS = ("text", "markdown", "csv", "latex")
 CSV_COLUMNS = ["cohort", "table", "approach", "quantity", "mean", "sd", "low", "high", "runs", "undefined"]

@@ -21,8 +21,8 @@ from sdnet_lib.evaluation.render import (
     summary_table,
     write_sections,
 )
-from sdnet_lib.evaluation.tables import title
 from sdnet_lib.files import InputError, write_text
+from sdnet_lib.models.registry import title
 
 ALL_NEGATIVES = "table_7_all_negatives"  # which is not how the paper made its Table 7
 

@@ -7,7 +7,7 @@ many it is defined in) and ``undefined`` (the other runs). All numbers are fract
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,43 +18,17 @@ from pyarrow import parquet
 from sdnet_lib.data.cohort import LABELS, SEVERITIES
 from sdnet_lib.evaluation.metrics import RUN, by_severity, per_run
 from sdnet_lib.files import InputError, one_line
+from sdnet_lib.models.registry import ORDER
 
 REQUIRED = (*RUN, "image_id", "patient_id", "label", "severity", "prob_N", "prob_P")
 ROUNDING = 1e-3  # by which two probabilities in half precision may miss the sum of 1
 RESULTS = Path(__file__).parents[1] / "results"
 PAPER_IMAGES = 852  # COVIDGR-1.0, to which the printed numbers belong
 
-# Titles of the rows, the paper's in its order; an approach that is not here is called by its own name.
-NAMES = {
-    "covidnet-published": "COVID-Net as published",
-    "covidnet": "COVID-Net (PEPX a)",
-    "covid-caps-published": "COVID-CAPS as published",
-    "covid-caps-retrained": "COVID-CAPS retrained",
-    "covid-caps": "COVID-CAPS",
-    "resnet50": "ResNet-50 without segmentation",
-    "resnet50-crop": "ResNet-50 with segmentation",
-    "fucitnet": "FuCiTNet",
-    "covid-sdnet": "COVID-SDNet",
-    "covidnet-balanced": "COVID-Net (PEPX a, balanced)",
-    "covidnet-small": "COVID-Net (PEPX small)",
-    "covidnet-large": "COVID-Net (PEPX large)",
-    "covidnet-b": "COVID-Net (PEPX b)",
-    "covidnet-c": "COVID-Net (PEPX c)",
-    "darkcovidnet": "DarkCovidNet",
-    "deepcovidexplainer": "VGG-19 + DenseNet-161",
-    "bayesian-resnet50v2": "Bayesian ResNet50V2",
-    "mobilenet": "MobileNet",
-}
-
-
-def title(approach: str, names: Mapping[str, str] | None = None) -> str:
-    """Return the title of an approach's row: from `names`, else from `NAMES`, else its own name."""
-    return (NAMES | dict(names or {})).get(approach, approach)
-
 
 def place(approach: str) -> int:
     """Return where an approach's row comes: in the paper's order, and others after it."""
-    return list(NAMES).index(approach) if approach in NAMES else len(NAMES)
+    return ORDER.index(approach) if approach in ORDER else len(ORDER)
 
 
 def read_runs(folder: str | Path) -> pd.DataFrame:

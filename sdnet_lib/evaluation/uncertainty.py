@@ -8,8 +8,8 @@ import pandas as pd
 from sdnet_lib.evaluation import curves, decisions, statistics, tables
 from sdnet_lib.evaluation.bootstrap import DRAWS
 from sdnet_lib.evaluation.render import NONE, Table, interval, number, p_value
-from sdnet_lib.evaluation.tables import title
 from sdnet_lib.files import InputError
+from sdnet_lib.models.registry import title
 
 CALIBRATION = ("calibration_error", "brier_score")
 

@@ -124,7 +124,7 @@ def baseline(name: str, pixels: np.ndarray) -> np.ndarray:
 
 
 def read_regions(cohort: pd.DataFrame, column: str, image_size: int) -> np.ndarray:
-    """Return the true masks in a column of a cohort, bool (n, image_size, image_size); all False where a row has none."""
+    """Return the true masks in a column of a cohort, bool (n, image_size, image_size); else False."""
     found = np.zeros((len(cohort), image_size, image_size), bool)
     for row, (file, mask) in enumerate(zip(cohort["file"], cohort[column], strict=True)):
         if mask:
@@ -134,10 +134,10 @@ def read_regions(cohort: pd.DataFrame, column: str, image_size: int) -> np.ndarr
 
 
 def body(pixels: np.ndarray) -> np.ndarray:
-    """Return where the patient is: the largest thing that is not dark, without its holes; (n, image_size, image_size).
+    """Return where the patient is: the largest thing that is not dark, without its holes.
 
-    A guess from grey levels. Letters and markers beside the patient are not part of it; a bright frame that
-    touches the patient would be.
+    Bool (n, image_size, image_size). A guess from grey levels. Letters and markers beside the patient are not
+    part of it; a bright frame that touches the patient would be.
     """
     found = np.zeros(pixels.shape, bool)
     for row, image in enumerate(pixels):

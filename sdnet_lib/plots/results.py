@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from seaborn import objects as so
 
-from sdnet_lib.evaluation.tables import title
+from sdnet_lib.models.registry import title
 from sdnet_lib.plots.theme import COLOURS, WIDTH, canvas, draw, legend, looks, sheet, style
 
 CHANCE = {"color": COLOURS["grey"], "linestyle": "--", "zorder": 0}
@@ -104,7 +104,7 @@ def run_spread(
         Where to draw a dashed line, such as the accuracy of always naming the larger class.
     """
     values = runs[measure].reset_index()
-    values["approach"] = [title(approach, names) for approach in values["approach"]]
+    values["approach"] = _titles(values["approach"], names)
     rows = values["approach"].unique().tolist()
     figure, axes = canvas(height=0.8 + 0.45 * len(rows))
     plot = (
@@ -179,9 +179,14 @@ def _curves(curves: Mapping[str, pd.DataFrame], names: Mapping[str, str] | None,
     return figure
 
 
+def _titles(approaches: Iterable[str], names: Mapping[str, str] | None) -> list[str]:
+    return [(names or {}).get(approach, title(approach)) for approach in approaches]
+
+
 def _stacked(tables: Mapping[str, pd.DataFrame], names: Mapping[str, str] | None) -> pd.DataFrame:
     """Return the tables of all approaches as one, with the title of each row's approach."""
-    rows = [table.assign(approach=title(approach, names)) for approach, table in tables.items()]
+    titles = _titles(tables, names)
+    rows = [table.assign(approach=name) for name, table in zip(titles, tables.values(), strict=True)]
     return pd.concat(rows, ignore_index=True)
 
 
@@ -258,7 +263,7 @@ def severity_accuracy(table: pd.DataFrame, *, names: Mapping[str, str] | None = 
     """
     levels = {level: table[level] for level in table.columns.get_level_values(0).unique()}
     rows = pd.concat(levels, names=["level", "approach"]).reset_index()
-    rows["approach"] = [title(approach, names) for approach in rows["approach"]]
+    rows["approach"] = _titles(rows["approach"], names)
     sd = rows["sd"].fillna(0)  # one run has no sd, and no bar
     rows = rows.assign(low=rows["mean"] - sd, high=rows["mean"] + sd)
     figure, axes = canvas(height=3.0)

@@ -10,6 +10,7 @@ import pandas as pd
 from sdnet_lib.config import stored_profile
 from sdnet_lib.evaluation import report, statistics, tables, uncertainty
 from sdnet_lib.evaluation.render import NONE, Table, number
+from sdnet_lib.models.registry import title
 from sdnet_lib.publish.templates import fill
 from sdnet_lib.studies import published
 
@@ -107,7 +108,7 @@ def _training(origin: dict) -> Table:
         group = runs.get_group(approach)
         weights = sorted({text for recipe in group["training"] for text in _weights(recipe)})
         cells = [str(len(group)), ", ".join(weights) or NONE, f"{group['seconds'].mean():.0f}"]
-        rows.append([tables.title(approach), *cells])
+        rows.append([title(approach), *cells])
     header = ["", "Runs", "Weights at the start", "Seconds a run"]
     note = "Seconds were taken while other programs ran on the same cores."
     return Table("How the rows were trained", header, rows, [note])

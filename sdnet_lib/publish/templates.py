@@ -8,8 +8,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from sdnet_lib.evaluation.render import interval, number, write
-from sdnet_lib.evaluation.tables import title
 from sdnet_lib.files import InputError
+from sdnet_lib.models.registry import title
 
 FOLDER = Path(__file__).parents[2] / "book" / "templates"
 

@@ -281,6 +281,6 @@ def test_approaches_that_the_paper_lacks_are_not_beside_it(predictions):
     assert found.empty and "difference" in found
 
 
-def test_titles():
-    assert tables.title("resnet50-crop") == "ResNet-50 with segmentation"
-    assert tables.title("mine") == "mine" and tables.title("mine", {"mine": "My own"}) == "My own"
+def test_rows_come_in_the_papers_order_and_others_after_them():
+    ordered = ["covidnet", "covid-caps", "resnet50", "resnet50-crop", "fucitnet", "covid-sdnet", "mine"]
+    assert sorted(reversed(ordered), key=tables.place) == ordered

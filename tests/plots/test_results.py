@@ -5,6 +5,7 @@ from matplotlib.figure import Figure
 
 from sdnet_lib import plots
 from sdnet_lib.evaluation import curves, decisions, metrics, tables
+from sdnet_lib.models.registry import title
 from tests.evaluation.made_predictions import study
 
 APPROACHES = ["covid-sdnet", "resnet50", "mine"]
@@ -187,7 +188,7 @@ def test_severity_of_one_repetition_has_no_bars(drawn):
 def test_ten_approaches_fit_into_every_figure(drawn):
     predictions = study(approaches=TEN, n=40, repeats=1)
     images = curves.per_image(predictions)
-    names = [tables.title(approach) for approach in TEN]
+    names = [title(approach) for approach in TEN]
     assert ticks(drawn(plots.run_spread(metrics.per_run(predictions))).axes[0].get_yticklabels()) == names
     for figure in (
         plots.roc_curves({name: curves.roc(table, draws=10) for name, table in images.items()}),
