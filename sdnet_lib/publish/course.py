@@ -1,4 +1,4 @@
-"""What a notebook calls: first and last lines, numbers for the prose, and what lies above the taught packages.
+"""What a notebook calls: its first and last lines, numbers for the prose, and what the course does not teach.
 
 Studies, stored results and data sets by name are reached through here only, so that a chapter shows what it
 teaches and not how it is kept. Heavy modules are imported by the function that needs them: `start` is quick.
@@ -141,7 +141,7 @@ def study_splits(study: Study) -> dict[tuple[int, int], Split]:
 
 
 def published_studies() -> list[str]:
-    """Return the names of the cross-validations whose predictions come with the package; there may be none."""
+    """Return the names of the cross-validations that come with the package; there may be none."""
     from sdnet_lib.studies import published
 
     return published.stored()

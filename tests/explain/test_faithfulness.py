@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from sdnet_lib import plots
-from sdnet_lib.explain import faithfulness, input_checks, localisation, saliency, uncertainty
+from sdnet_lib.explain import faithfulness, localisation, saliency, uncertainty
 from sdnet_lib.files import InputError
 from sdnet_lib.models import predictors
 from sdnet_lib.models.classifier import network
@@ -172,27 +172,6 @@ def test_networks_that_agree_have_nothing_to_tell_each_other(real, predictor):
     pixels = np.random.default_rng(0).integers(0, 256, (4, SIDE, SIDE), np.uint8)
     twice, both = (uncertainty.of_networks(pair, pixels) for pair in ([real, real], [real, predictor]))
     assert np.allclose(twice.information, 0, atol=1e-9) and (both.information > 0).all()
-
-
-def test_an_inverted_film_is_unlike_the_others():
-    drawn = [radiograph.radiograph(seed, size=96).image for seed in range(6)]
-    pixels = np.stack([np.round(255 * image).astype(np.uint8)[:96, :80] for image in drawn])
-    usual = input_checks.ranges(pixels)
-    assert input_checks.unlike(pixels, usual) == [[]] * 6
-    inverted = input_checks.unlike(255 - pixels[:1], usual)[0]
-    assert any("middle grey levels" in said for said in inverted)
-
-
-def test_two_lungs_side_by_side_look_frontal():
-    mask = np.zeros((50, 50), bool)
-    mask[10:40, 5:20] = True
-    assert not input_checks.looks_frontal(mask)
-    above = mask.copy()
-    mask[10:40, 28:45] = True
-    above[43:49, 5:20] = True
-    assert input_checks.looks_frontal(mask) and not input_checks.looks_frontal(above)
-    assert not input_checks.looks_frontal(np.zeros((9, 9), bool))
-    assert input_checks.looks_frontal(radiograph.radiograph(1, size=128).lung_mask)
 
 
 def test_figures_show_decision_and_counterfactual(tmp_path):
