@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from sdnet_lib import __version__
+from sdnet_lib import __version__, data_commands, maintain
 from sdnet_lib.files import InputError
 
 app = typer.Typer(
@@ -24,10 +24,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-data_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(data_app, name="data", help="Public data sets, turned into cohorts.")
+app.add_typer(data_commands.app, name="data", help="Public data sets, turned into cohorts.")
+app.add_typer(maintain.app, name="maintain", help="What maintainers run: networks, stored results, pictures.")
 
-DataOption = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder that holds public data sets.")]
+CohortArgument = Annotated[str, typer.Argument(help="A name from `sdnet data list`, a CSV or a folder.")]
+ProfileOption = Annotated[str, typer.Option(help="Size of the run: smoke, quick, full or paper.")]
+SizeOption = Annotated[
+    int | None,
+    typer.Option("--image-size", "--side", min=32, max=1024, metavar="PX", help="Of what a network sees."),
+]
 OutOption = Annotated[
     Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to write; made if need be.")
 ]
@@ -50,11 +55,11 @@ def _root(
 
 @app.command()
 def book(
-    profile: Annotated[str, typer.Option(help="Size of the run: smoke, quick, full or paper.")] = "quick",
+    profile: ProfileOption = "quick",
     dataset: Annotated[
         str, typer.Option(help="A name from `sdnet data list`, a CSV or a folder.")
     ] = "phantom",
-    data: DataOption = None,
+    data: data_commands.DataOption = None,
     only: Annotated[
         str | None, typer.Option(metavar="NN", help="Run this chapter alone, such as 03.")
     ] = None,
@@ -105,10 +110,10 @@ def phantom(
 
 @app.command()
 def crop(
-    cohort: Annotated[str, typer.Argument(help="A name from `sdnet data list`, a CSV or a folder.")],
+    cohort: CohortArgument,
     out: OutOption,
     masks: Annotated[bool, typer.Option("--masks", help="Write the lung masks too, at source size.")] = False,
-    data: DataOption = None,
+    data: data_commands.DataOption = None,
 ) -> None:
     """Crop each image to its lungs; boxes.csv says where, and where no lungs were found."""
     from data_scripts.registry import load_cohort
@@ -119,9 +124,7 @@ def crop(
 
 
 @app.command()
-def approaches(
-    profile: Annotated[str, typer.Option(help="Size of the run: smoke, quick, full or paper.")] = "paper",
-) -> None:
+def approaches(profile: ProfileOption = "paper") -> None:
     """Show the systems that can be cross-validated: size, source, and what the paper reports for them."""
     from sdnet_lib.config import get_profile
     from sdnet_lib.models.registry import describe
@@ -131,28 +134,21 @@ def approaches(
 
 @app.command()
 def cv(
-    cohort: Annotated[str, typer.Argument(help="A name from `sdnet data list`, a CSV or a folder.")],
+    cohort: CohortArgument,
     approach: Annotated[
         list[str], typer.Option(metavar="NAME", help="From `sdnet approaches`; several with commas.")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="RUNS", help="Folder of the study.")],
-    profile: Annotated[str, typer.Option(help="Size of the run: smoke, quick, full or paper.")] = "quick",
+    profile: ProfileOption = "quick",
     repeats: Annotated[
         int | None, typer.Option(min=1, help="The profile's by default; 5 in the paper.")
     ] = None,
     folds: Annotated[
         int | None, typer.Option(min=2, help="The profile's by default; 5 in the paper.")
     ] = None,
-    image_size: Annotated[
-        int | None,
-        typer.Option(
-            "--image-size", "--side", min=32, max=1024, metavar="PX", help="Of what every approach sees."
-        ),
-    ] = None,
+    image_size: SizeOption = None,
     seed: Annotated[int, typer.Option(min=0, max=2**31, help="Repeat r starts at seed + r.")] = 0,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Runs at a time; the cores by default, 1 on a GPU.")
-    ] = None,
+    jobs: maintain.JobsOption = None,
     without_normal_pcr: Annotated[
         bool, typer.Option("--without-normal-pcr", help="Leave this level out, as Tables 7 and 8 do.")
     ] = False,
@@ -163,47 +159,40 @@ def cv(
         bool, typer.Option("--keep-models", help="Leave each run's model too, for `sdnet predict`.")
     ] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Only say what is done and missing.")] = False,
-    data: DataOption = None,
+    data: data_commands.DataOption = None,
 ) -> None:
     """Cross-validate: one prediction file a run. Interrupted, the next call does what is missing."""
-    from sdnet_lib.studies import crossval, study
+    from sdnet_lib.studies import crossval
 
-    asked = crossval.study_of(
+    study = crossval.study_of(
         cohort,
         out,
         profile=profile,
         changes={"repeats": repeats, "folds": folds, "image_size": image_size},
         seed=seed,
         without_pcr=without_normal_pcr,
-        elsewhere=test_on or [],
+        external=test_on or [],
         data=data,
         keep_models=keep_models,
     )
     jobs = jobs or crossval.default_jobs()
     names = [name for part in approach for name in part.split(",")]
     if not plan:
-        crossval.run_study(asked, names, jobs)
-    typer.echo(study.describe(study.plan(asked, names), jobs))
+        crossval.run_study(study, names, jobs)
+    typer.echo(crossval.describe(study.plan(names), jobs))
 
 
 @app.command()
 def train(
-    cohort: Annotated[str, typer.Argument(help="A name from `sdnet data list`, a CSV or a folder.")],
+    cohort: CohortArgument,
     approach: Annotated[str, typer.Option(metavar="NAME", help="From `sdnet approaches`.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="A name in .safetensors.")],
-    profile: Annotated[str, typer.Option(help="Size of the run: smoke, quick, full or paper.")] = "quick",
+    profile: ProfileOption = "quick",
     folds: Annotated[int | None, typer.Option(min=2, help="Of the cross-validation for the card.")] = None,
-    image_size: Annotated[
-        int | None,
-        typer.Option(
-            "--image-size", "--side", min=32, max=1024, metavar="PX", help="Of what the model sees."
-        ),
-    ] = None,
+    image_size: SizeOption = None,
     seed: Annotated[int, typer.Option(min=0, max=2**31, help="Everything random starts here.")] = 0,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Runs at a time; the cores by default, 1 on a GPU.")
-    ] = None,
-    data: DataOption = None,
+    jobs: maintain.JobsOption = None,
+    data: data_commands.DataOption = None,
 ) -> None:
     """Train a model on a whole cohort, for `sdnet predict`; cross-validation says what it is worth."""
     from sdnet_lib.studies import crossval, final
@@ -271,31 +260,6 @@ def bench(
     if what != "fucitnet":
         raise InputError(f"unknown bench {what!r}: choose fucitnet")
     typer.echo(benches.fucitnet())
-
-
-@data_app.command("list")
-def data_list(data: DataOption = None) -> None:
-    """Show the registered names: each can be given wherever a cohort is asked for."""
-    from data_scripts import registry
-
-    for row in registry.describe(data):
-        typer.echo(f"{row.name:15} {row.what}\n{'':15} {row.images}; {row.labels}\n{'':15} {row.where}")
-
-
-@data_app.command("get")
-def data_get(name: Annotated[str, typer.Argument()], data: DataOption = None) -> None:
-    """Download a data set, or say where to get it."""
-    from data_scripts import registry
-
-    typer.echo(registry.get(name, data))
-
-
-@data_app.command("check")
-def data_check(name: Annotated[str, typer.Argument()], data: DataOption = None) -> None:
-    """Read a data set whole: files, labels, counts, the same picture twice."""
-    from data_scripts import registry
-
-    typer.echo(registry.check(name, data))
 
 
 def main() -> None:

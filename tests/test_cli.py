@@ -52,6 +52,7 @@ def test_help_names_the_commands_and_imports_nothing_heavy():
         "predict",
         "tables",
         "bench",
+        "maintain",
     ):
         assert command in done.stdout
 

@@ -135,9 +135,7 @@ def run_study(study: Study, approaches: list[str]) -> pd.DataFrame:
 
 def study_splits(study: Study) -> dict[tuple[int, int], Split]:
     """Return who trains, validates and tests in a study, by repeat and fold."""
-    from sdnet_lib.studies import crossval
-
-    return crossval.parts(study)
+    return study.parts
 
 
 def published_studies() -> list[str]:
@@ -158,10 +156,9 @@ def published(name: str, tested_on: str | None = None) -> tuple[pd.DataFrame, di
     tested_on : str, optional
         Another cohort that the networks of a cross-validation were tested on, for those predictions instead.
     """
-    from sdnet_lib.studies import published, published_pointing, published_shortcuts
+    from sdnet_lib.studies import published
 
-    tables = {"shortcuts": published_shortcuts.load, "pointing": published_pointing.load}
-    return tables[name]() if name in tables else published.load(name, tested_on)
+    return published.load(name, tested_on)
 
 
 def provenance(predictions: pd.DataFrame, origin: dict) -> dict[str, str]:

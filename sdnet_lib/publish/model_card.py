@@ -10,7 +10,7 @@ from sdnet_lib.data.cohort import SEVERITIES
 from sdnet_lib.evaluation.render import NONE, Table, interval
 from sdnet_lib.publish import lung_card
 from sdnet_lib.publish.templates import fill
-from sdnet_lib.studies import model_file, published_pointing
+from sdnet_lib.studies import model_file, published
 
 CHECKED = {
     "alike_last": "last layer",
@@ -33,7 +33,7 @@ def write() -> str:
         name: model_file.read_card(model_file.SHIPPED / f"{name}.safetensors")
         for name in model_file.shipped()
     }
-    stored, origin = published_pointing.load()
+    stored, origin = published.load("pointing")
     return fill(
         "model_card",
         warning=model_file.NO_DEVICE,

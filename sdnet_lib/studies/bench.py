@@ -12,7 +12,6 @@ import os
 import resource
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -24,6 +23,8 @@ from fastai.callback.core import Callback, CancelFitException
 from fastai.data.core import DataLoaders
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.benchmark import Timer
+from torch.utils.benchmark.utils.timer import timer
 from torch.utils.flop_counter import FlopCounterMode
 
 from sdnet_lib.config import pick_device
@@ -45,15 +46,15 @@ def fucitnet(
     """Return, as text, what `compare` finds."""
     found = compare(batch, image_size, steps, threads)
     lines = [
-        f"One training step of FuCiTNet, {found['batch']} images of {found['side']} x {found['side']}, "
-        f"{found['device']}",
+        f"One training step of FuCiTNet, {found['batch']} images of {found['image_size']} x "
+        f"{found['image_size']}, {found['device']}",
         f"{'':16}{'images/s':>10}{'s a step':>10}{'TFLOP':>8}{'of peak':>9}{'memory':>12}",
     ]
     for name, title in TITLES.items():
         row = found[name]
         lines.append(
             f"{title:16}{row['images_per_second']:10.2f}{row['seconds']:10.3f}{row['flop'] / 1e12:8.3f}"
-            f"{row['share_of_peak']:9.0%}{row['memory'] / 2**20:8,.0f} MiB"
+            f"{row['of_peak']:9.0%}{row['memory'] / 2**20:8,.0f} MiB"
         )
     lines += [
         f"{found['ratio']:.1f} times as fast.",
@@ -79,22 +80,22 @@ def compare(
     image_size : int, optional
         Their side in pixels, at least 32; 64 on a CPU and 224 on a GPU if not given.
     steps : int
-        Steps to time, of which the fastest counts; one more comes first.
+        Steps to time, after the first ones.
     threads : int, optional
         On the CPU; as many as there are cores if not given.
 
     Returns
     -------
     dict
-        `device`, `batch`, `image_size`; for `ours` and `plain` each a dict of `images_per_second`, `seconds` and
-        `flop` (of a step), `share_of_peak` and `memory` (at its highest, in bytes: on a GPU all of it, on a
-        CPU what the networks and their steps add); `ratio` of speeds, `peak` (FLOP/s of a matrix product),
+        `device`, `batch`, `image_size`; for `ours` and `plain` each a dict of `images_per_second`, `seconds`
+        and `flop` (of a step), `of_peak` and `memory` (at its highest, in bytes: on a GPU all of it, on a CPU
+        what the networks and their steps add); `ratio` of speeds, `peak` (FLOP/s of a matrix product),
         `peak_type` (its numbers), `difference` (the largest relative one between the losses of both).
     """
     device = pick_device()
     threads = threads or os.cpu_count() or 1
     image_size = image_size or IMAGE_SIZES[device.type]
-    given = {"batch": batch, "side": image_size, "steps": steps, "threads": threads}
+    given = {"batch": batch, "image_size": image_size, "steps": steps, "threads": threads}
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -105,12 +106,12 @@ def compare(
     result = {name: _in_a_process({"variant": name} | given) for name in TITLES}
     for row in result.values():
         row["images_per_second"] = batch / row["seconds"]
-        row["share_of_peak"] = row["flop"] / row["seconds"] / peak
+        row["of_peak"] = row["flop"] / row["seconds"] / peak
     name = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU with {threads} threads"
     return result | {
         "device": name,
         "batch": batch,
-        "side": image_size,
+        "image_size": image_size,
         "ratio": result["plain"]["seconds"] / result["ours"]["seconds"],
         "peak": peak,
         "peak_type": peak_type,
@@ -132,26 +133,15 @@ def _in_a_process(given: dict) -> dict[str, float]:
 
 def _matrix_product(device: torch.device) -> tuple[float, str]:
     """Return how many FLOP/s a product of square matrices reaches, and of which numbers."""
-    image_size, dtype = (8192, torch.float16) if device.type == "cuda" else (1024, torch.float32)
-    a = torch.rand(image_size, image_size, device=device, dtype=dtype)
-    seconds = _fastest(lambda: a @ a, 10)
-    return 2 * image_size**3 / seconds, str(dtype).removeprefix("torch.")
+    size, dtype = (8192, torch.float16) if device.type == "cuda" else (1024, torch.float32)
+    a = torch.rand(size, size, device=device, dtype=dtype)
+    return 2 * size**3 / _seconds(lambda: a @ a, 10), str(dtype).removeprefix("torch.")
 
 
-def _fastest(work: Callable[[], object], times: int) -> float:
-    """Return the seconds of the fastest of a few repetitions; a first one does not count."""
-    seconds = []
-    for _ in range(times + 1):
-        start = _now()
-        work()
-        seconds.append(_now() - start)
-    return min(seconds[1:])
-
-
-def _now() -> float:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter()
+def _seconds(work: Callable[[], object], times: int) -> float:
+    """Return the mean time of a few repetitions, after two that do not count."""
+    threads = torch.get_num_threads()  # which Timer would set to one
+    return Timer("work()", globals={"work": work}, num_threads=threads).timeit(times).mean
 
 
 def _setting(variant: str, device: torch.device) -> tuple[Networks, nn.Module]:
@@ -253,21 +243,21 @@ class _Clock(Callback):
     def before_batch(self) -> None:
         if self.iter == 1:
             self.counter.__exit__(None, None, None)
-        self.times.append(_now())
+        self.times.append(timer())
 
     def after_train(self) -> None:
-        self.times.append(_now())
+        self.times.append(timer())
         raise CancelFitException
 
 
 def _run_ours(batch: int, image_size: int, steps: int) -> tuple[float, int]:
     networks, features = _setting("paper", pick_device())
-    batches = loader(*_data(batch, image_size, steps + 1), UNCHANGED, batch)
+    batches = loader(*_data(batch, image_size, steps + 2), UNCHANGED, batch)
     clock = _Clock()
     training = loop.learner(DataLoaders(batches, batches), networks, features, WEIGHT, "paper")
     with training.no_bar(), training.no_logging():
         training.fit(1, cbs=clock)
-    return float(np.diff(clock.times)[1:].min()), clock.counter.get_total_flops()
+    return float(np.diff(clock.times)[2:].mean()), clock.counter.get_total_flops()  # as `_seconds` does
 
 
 def _run_plain(batch: int, image_size: int, steps: int) -> tuple[float, int]:
@@ -280,7 +270,7 @@ def _run_plain(batch: int, image_size: int, steps: int) -> tuple[float, int]:
     step = partial(_plain_step, networks, features, optimisers, images, torch.from_numpy(labels).to(device))
     with FlopCounterMode(display=False) as counter:
         step()
-    return _fastest(step, steps), counter.get_total_flops()
+    return _seconds(step, steps), counter.get_total_flops()
 
 
 def _measure(variant: str, batch: int, image_size: int, steps: int, threads: int) -> dict[str, float]:

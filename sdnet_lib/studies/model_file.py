@@ -5,8 +5,8 @@ The card is in the header of the file, and once more beside it as JSON for peopl
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from dataclasses import fields
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,9 +16,12 @@ from safetensors.torch import load_file, save
 
 from sdnet_lib.config import Profile, stored_profile
 from sdnet_lib.data.cohort import LABELS
+from sdnet_lib.explain import input_checks
 from sdnet_lib.files import InputError, write_bytes, write_text
 from sdnet_lib.models import registry
 from sdnet_lib.models.predictors import Predictor
+from sdnet_lib.models.task import Task
+from sdnet_lib.studies.study import Study
 
 SHIPPED = Path(__file__).parent / "models"
 DEFAULT = "synthetic"
@@ -26,25 +29,51 @@ NO_DEVICE = (
     "Not a medical device: for teaching and research. Real decisions need a model trained and validated on "
     "the user's own population."
 )
+LIMITS = (
+    "Tested by cross-validation on the cohort it was trained on: another hospital, device, view or age group "
+    "may be read much worse.",
+    "It tells P from N and knows nothing else: any other disease may look like either.",
+    "Its probabilities hold for the share of P in its training images.",
+)
 SMALL = 100  # numbers of a tensor that is worth no rounding
 CARD = "card"  # its place in the header
 
 
 class Model(NamedTuple):
-    """A trained reader and its card."""
+    """A trained predictor and its card."""
 
     predictor: Predictor
     card: dict
 
     @property
     def image_size(self) -> int:
-        """Side in pixels of the images that it reads."""
+        """Side in pixels of the images that it sees."""
         return stored_profile(self.card["profile"])["image_size"]
 
     @property
     def approach(self) -> registry.Approach:
         """What it was trained as: whether it wants crops, and how it reads a file."""
         return registry.find(self.card["approach"])
+
+
+def describe(study: Study, approach: registry.Approach, task: Task) -> dict:
+    """Return what a card says of a model that has learned from a task before anybody has tested it."""
+    cohort = task.cohort
+    origin = dataclasses.replace(study, cohort=cohort).origin(approach.name)
+    facts = {key: origin[key] for key in ("code", "cohort", "device", "versions", "seed", "profile")}
+    counts = {label: int((cohort["label"] == label).sum()) for label in LABELS}
+    levels = cohort.loc[cohort["severity"] != "", "severity"].value_counts()
+    facts["cohort"] |= counts | {"patients": int(cohort["patient_id"].nunique())}
+    facts["cohort"] |= {"severity": {name: int(count) for name, count in levels.items()}}
+    return {
+        "warning": NO_DEVICE,
+        "approach": approach.name,
+        "labels": list(LABELS),
+        "crops": approach.crops,
+        **facts,
+        "ordinary": input_checks.ranges(task.pixels),
+        "limits": list(LIMITS),
+    }
 
 
 def write(model: Model, file: str | Path) -> None:
@@ -114,7 +143,7 @@ def read_card(file: Path) -> dict:
 
 def _profile(card: dict) -> Profile:
     """Return the profile in a card; fields that a later version has no use for are passed over."""
-    known = {field.name for field in fields(Profile)}
+    known = {field.name for field in dataclasses.fields(Profile)}
     given = {name: value for name, value in stored_profile(card["profile"]).items() if name in known}
     return Profile(**given | {"lambdas": tuple(given.get("lambdas", ()))})
 

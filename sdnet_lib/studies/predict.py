@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import os
-import signal
 import tempfile
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import ExitStack
-from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from joblib import cpu_count, delayed
 from tqdm import tqdm
 
 from sdnet_lib import plots
@@ -26,13 +22,13 @@ from sdnet_lib.lungs import crop, segmentation
 from sdnet_lib.models import dropout
 from sdnet_lib.models.predictors import BATCH, Predictor
 from sdnet_lib.studies.model_file import NO_DEVICE, Model
+from sdnet_lib.studies.workers import workers
 
 COLUMNS = ["file", "prob_P", "label", "uncertainty", "warning", "error"]
 TABLE = "predictions.csv"
 LONGEST = 320  # pixels of a radiograph in its panel
 PASSES = 30  # of dropout
-FEW = 8  # panels that are drawn sooner than helpers would start
-QUEUE = 2 * BATCH  # panels that wait to be drawn
+FEW = 8  # panels that are drawn sooner than workers would start
 NOT_YET = "not read: interrupted"
 
 
@@ -92,52 +88,36 @@ def predict(sources: Sequence[str | Path], out: str | Path, models: Sequence[Mod
     if not files:
         raise InputError("no image was given")
     if len({(model.card["approach"], model.image_size) for model in models}) > 1:
-        raise InputError("several models are averaged, so they must be of one approach and image side")
+        raise InputError("several models are averaged, so they must be of one approach and image size")
     if any(out.resolve() in file.resolve().parents for file in files):
         raise InputError(
             f"{out}: holds images to predict, which panels could overwrite; choose another folder"
         )
     out.mkdir(parents=True, exist_ok=True)
     rows = {str(file): {"file": str(file), "error": NOT_YET} for file in files}
-    _write(out / TABLE, rows)  # an output folder that cannot be written shall say so now
-    names, drawing = _panel_names(files), deque()
+    _write(out / TABLE, rows)  # fails now if the folder cannot be written
+    jobs, note = cpu_count() if len(files) > FEW else 1, _note(models)
+    names = _panel_names(files)
     try:
-        with ExitStack() as stack:
-            drawers = _drawers(len(files), stack)
-            for row, panel in tqdm(_read(files, models), "predict", len(files), unit="image", disable=None):
-                if panel is None:
-                    rows[row["file"]] = row
-                    continue
-                file = out / names[row["file"]]
-                drawing.append(
-                    (row, drawers.submit(plots.write_panel, *panel, _note(models), file, NO_DEVICE))
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            tqdm(desc="predict", total=len(files), unit="image", disable=None) as bar,
+            workers(jobs, "generator") as parallel,
+        ):
+            for batch, bad in _batches(files):
+                rows |= {row["file"]: row for row in bad}
+                bar.update(len(bad))
+                found = _predict(batch, models, Path(folder))
+                drawn = parallel(
+                    delayed(plots.write_panel)(*panel, note, out / names[row["file"]], NO_DEVICE)
+                    for row, panel in found
                 )
-                _collect(drawing, rows, QUEUE)
-            _collect(drawing, rows, 0)
-    finally:
-        for row, drawn in drawing:  # interrupted: what is there counts all the same
-            if drawn.done() and not drawn.cancelled() and not drawn.exception():
-                rows[row["file"]] = row
+                for (row, _), _ in zip(found, drawn, strict=True):
+                    rows[row["file"]] = row
+                    bar.update()
+    finally:  # interrupted: what is there counts all the same
         _write(out / TABLE, rows)
     return pd.DataFrame(list(rows.values()), columns=COLUMNS)
-
-
-def _collect(drawing: deque, rows: dict[str, dict], most: int) -> None:
-    """Enter the rows whose panels are there; wait for panels while more than `most` are to be drawn."""
-    while drawing and (len(drawing) > most or drawing[0][1].done()):
-        row, drawn = drawing.popleft()
-        drawn.result()
-        rows[row["file"]] = row
-
-
-def _drawers(panels: int, stack: ExitStack) -> Executor:
-    """Return who draws: processes for many panels, because threads would wait for each other."""
-    if panels <= FEW:
-        return stack.enter_context(ThreadPoolExecutor(1))
-    deaf = (signal.SIGINT, signal.SIG_IGN)  # to Ctrl-C: who asked for the panels decides what becomes of them
-    processes = ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), signal.signal, deaf)
-    stack.callback(processes.shutdown, cancel_futures=True)
-    return processes
 
 
 def _write(file: Path, rows: dict[str, dict]) -> None:
@@ -172,46 +152,49 @@ def _note(models: Sequence[Model]) -> str:
     return f"{NO_DEVICE}\nTrained on: {sources}. {models[0].card['limits'][0]}"
 
 
-def _read(files: Sequence[Path], models: Sequence[Model]) -> Iterator[tuple[dict, tuple | None]]:
-    """Yield each file's row, and what its panel shows: image, maps, title, decision (None after an error)."""
+def _batches(files: Sequence[Path]) -> Iterator[tuple[list[tuple], list[dict]]]:
+    """Yield a few images at a time, as file, image and lung mask, and rows of files that cannot be read."""
     table = pd.DataFrame({"file": [str(file) for file in files], "source": "", "patient_id": ""})
-    with tempfile.TemporaryDirectory() as folder:
-        batch = []
-        for row, image, mask in segmentation.segment(table):
-            if mask is None:
-                yield {"file": row["file"], "error": image.reason}, None
-                continue
+    batch, bad = [], []
+    for row, image, mask in segmentation.segment(table):
+        if mask is None:
+            bad.append({"file": row["file"], "error": image.reason})
+        else:
             batch.append((row["file"], image, mask))
-            if len(batch) == BATCH:
-                yield from _predict(batch, models, Path(folder))
-                batch = []
-        if batch:
-            yield from _predict(batch, models, Path(folder))
+        if len(batch) == BATCH:
+            yield batch, bad
+            batch, bad = [], []
+    yield batch, bad
 
 
-def _predict(batch: list[tuple], models: Sequence[Model], folder: Path) -> Iterator[tuple[dict, tuple]]:
-    """Predict a few images of any size, with their lung masks."""
+def _predict(batch: list[tuple], models: Sequence[Model], folder: Path) -> list[tuple[dict, tuple]]:
+    """Return each image's row, and what its panel shows: image, maps, title, decision."""
+    if not batch:
+        return []
     whole = [(0, 0, image.shape[1], image.shape[0]) for _, image, _ in batch]
     found = [crop.bounding_box(mask) for *_, mask in batch]
     crops = models[0].approach.crops
     boxes = [box or frame if crops else frame for box, frame in zip(found, whole, strict=True)]
     pixels = _as_trained(batch, boxes, models[0], folder)
-    told = ask([model.predictor for model in models], pixels)
+    answer = ask([model.predictor for model in models], pixels)
     odd = input_checks.unlike(pixels, models[0].card["ordinary"])
+    result = []
     for place, (file, image, mask) in enumerate(batch):
-        positive = float(told.positive[place])
+        positive = float(answer.positive[place])
         label = "P" if positive >= 0.5 else "N"
-        said = [*_about_lungs(found[place], mask, crops), *odd[place]]
-        row = {"file": file, "prob_P": positive, "label": label, "warning": "; ".join(said)}
-        row |= {"uncertainty": float(told.entropy[place]), "error": ""}
-        sure = f"uncertainty {told.entropy[place]:.2f} bits"
+        warnings = [*_about_lungs(found[place], mask, crops), *odd[place]]
+        row = {"file": file, "prob_P": positive, "label": label, "warning": "; ".join(warnings)}
+        row |= {"uncertainty": float(answer.entropy[place]), "error": ""}
+        sure = f"uncertainty {answer.entropy[place]:.2f} bits"
         lines = [Path(file).name, f"probability of P {positive:.2f}, {sure}"]
-        lines += ["unlike the training images: see predictions.csv"] if said else []
-        yield row, (*_small(image, told.maps[place], boxes[place]), "\n".join(lines), label)
+        lines += ["unlike the training images: see predictions.csv"] if warnings else []
+        shown = _small(image, answer.maps[place], boxes[place])
+        result.append((row, (*shown, "\n".join(lines), label)))
+    return result
 
 
 def _as_trained(batch: list[tuple], boxes: list[crop.Box], model: Model, folder: Path) -> np.ndarray:
-    """Return the images as the model's cohort was read: cut out, stored in 8 bits, resized its way."""
+    """Return the images as those of the model's cohort: cut out, stored in 8 bits, resized alike."""
     files = []
     for (_, image, _), (left, top, right, bottom) in zip(batch, boxes, strict=True):
         files.append(str(folder / f"{len(os.listdir(folder))}.png"))
@@ -223,14 +206,14 @@ def _as_trained(batch: list[tuple], boxes: list[crop.Box], model: Model, folder:
 
 
 def ask(predictors: Sequence[Predictor], pixels: np.ndarray) -> Answer:
-    """Predict and explain images with one reader or the mean of several.
+    """Predict and explain images with one predictor or the mean of several.
 
     Parameters
     ----------
-    predictors : sequence of Reader
+    predictors : sequence of Predictor
         One is asked many times with dropout for its uncertainty; several are asked once each.
     pixels : uint8 array, (n, image_size, image_size)
-        As the readers were trained on.
+        As the predictors were trained on.
     """
     parts = [_ask(predictors, pixels[start : start + BATCH]) for start in range(0, len(pixels), BATCH)]
     return Answer(*map(np.concatenate, zip(*parts, strict=True)))
@@ -238,8 +221,8 @@ def ask(predictors: Sequence[Predictor], pixels: np.ndarray) -> Answer:
 
 def _ask(predictors: Sequence[Predictor], pixels: np.ndarray) -> Answer:
     """Ask about one batch."""
-    told, maps, dropped = zip(*(_explained(predictor, pixels) for predictor in predictors), strict=True)
-    several = dropout.summarise(np.stack(told))
+    found, maps, dropped = zip(*(_explained(predictor, pixels) for predictor in predictors), strict=True)
+    several = dropout.summarise(np.stack(found))
     alone = len(predictors) == 1 and dropped[0] is not None
     entropy = (dropout.summarise(dropped[0]) if alone else several).entropy / np.log(2)
     heat = np.mean(maps, 0)
@@ -281,7 +264,7 @@ def _small(image: np.ndarray, maps: np.ndarray, box: crop.Box) -> tuple[np.ndarr
 
 
 def introduction(models: Sequence[Model]) -> str:
-    """Return what is said before anything is predicted; its first line is no medical device's."""
+    """Return what is said before anything is predicted, first of all that this is no medical device."""
     return f"{NO_DEVICE}\n" + "\n".join(f"Model: {_described(model)}" for model in models)
 
 

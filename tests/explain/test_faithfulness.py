@@ -10,7 +10,7 @@ from sdnet_lib.files import InputError
 from sdnet_lib.models import predictors
 from sdnet_lib.models.classifier import network
 from sdnet_lib.phantom import radiograph
-from sdnet_lib.studies import published_pointing
+from sdnet_lib.studies import published, published_pointing
 
 SIDE = 32
 LITE0 = "tf_efficientnet_lite0"
@@ -203,7 +203,7 @@ def test_figures_show_decision_and_counterfactual(tmp_path):
 
 
 def test_the_stored_measurements():
-    table, origin = published_pointing.load()
+    table, origin = published.load("pointing")
     assert list(table.columns) == list(published_pointing.COLUMNS) and origin["command"].endswith(
         "--data DIR"
     )

@@ -11,7 +11,7 @@ from sdnet_lib.studies import published
 from tests.evaluation.made_predictions import LEVELS, study
 
 ORIGIN = {
-    "command": "python -m sdnet_lib.studies.published --data DIR phantom",
+    "command": "sdnet maintain published phantom --data DIR",
     "cohort": {"fingerprint": "0" * 16, "sources": ["phantom"], "images": 120},
     "device": "cpu",
     "threads": 1,
@@ -31,7 +31,7 @@ ORIGIN = {
 
 
 def store(folder, name, predictions, others=()):
-    """Write a study as `real_runs.pack` does."""
+    """Write a study as `published.store` does."""
     folder.mkdir(exist_ok=True)
     predictions.to_parquet(folder / f"{name}.parquet", index=False)
     for other, away in dict(others).items():
@@ -71,7 +71,7 @@ def test_the_page_of_one_study(stored):
     assert (
         templates.FOLDER / "studies" / "phantom.md.jinja"
     ).read_text() in page and "120 (60 N, 60 P)" in page
-    assert "2 times 5 folds" in page and "1.2 hours" in page and "`python -m" in page
+    assert "2 times 5 folds" in page and "1.2 hours" in page and "`sdnet maintain published" in page
 
 
 def test_known_studies_come_in_their_order_and_an_unknown_one_last(stored):

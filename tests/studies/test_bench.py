@@ -19,12 +19,12 @@ def test_ours_is_faster_with_the_same_losses(found):
 
 
 def test_every_figure_is_there_and_plausible(found):
-    assert (found["batch"], found["side"], found["peak_type"]) == (4, 32, "float32")
+    assert (found["batch"], found["image_size"], found["peak_type"]) == (4, 32, "float32")
     assert found["peak"] > 1e8
     for name in ("ours", "plain"):
         row = found[name]
         assert row["images_per_second"] == pytest.approx(4 / row["seconds"])
-        assert 0 < row["share_of_peak"] < 1.5 and row["memory"] > 2**20
+        assert 0 < row["of_peak"] < 1.5 and row["memory"] > 2**20
 
 
 def test_operations_are_those_of_the_cost_sheet(found):

@@ -16,11 +16,12 @@ import torch
 from filelock import FileLock
 
 from sdnet_lib import cli
-from sdnet_lib.config import PROFILES, Profile
+from sdnet_lib.config import Profile
 from sdnet_lib.data.cohort import read_cohort
 from sdnet_lib.files import InputError
 from sdnet_lib.models import registry
-from sdnet_lib.studies import crossval, study
+from sdnet_lib.studies import crossval
+from sdnet_lib.studies.study import Run, Study
 
 TINY = Profile("tiny", 24, 32, 32, 8, 1, 1, 2, 3, "tf_efficientnet_lite0")
 
@@ -48,18 +49,18 @@ class Fake:
             positive = pixels[:, : pixels.shape[1] // 2].mean((1, 2)) / 255
             return {"prob_N": 1 - positive, "prob_P": positive, "note": np.full(len(pixels), 7)}
 
-        return SimpleNamespace(predict=predict), {"rate": 0.5}
+        return SimpleNamespace(predict=predict), {"lr": 0.5}
 
 
 @pytest.fixture
 def fake(monkeypatch) -> Fake:
     one = Fake()
-    monkeypatch.setattr(registry, "find", lambda name: one)
+    monkeypatch.setitem(registry.APPROACHES, "fake", one)
     return one
 
 
 def test_a_run_leaves_a_table_and_its_origin(cohort, fake, tmp_path):
-    asked = study.Study(tmp_path, cohort, TINY, seed=3)
+    asked = Study(tmp_path, cohort, TINY, seed=3)
     before, threads = torch.get_rng_state(), torch.get_num_threads()
     crossval.run_study(asked, ["fake"])
     assert torch.equal(torch.get_rng_state(), before) and torch.get_num_threads() == threads
@@ -72,97 +73,62 @@ def test_a_run_leaves_a_table_and_its_origin(cohort, fake, tmp_path):
     assert list(whom["label"]) == list(cohort["label"]) and list(whom["severity"]) == list(cohort["severity"])
     assert ((whom["prob_P"] > 0.5).to_numpy() == (cohort["label"] == "P").to_numpy()).all()
     origin = json.loads((tmp_path / "fake" / "r1f2.json").read_text())
-    assert origin["seed"] == 3 and origin["training"] == {"rate": 0.5} and origin["versions"]["torch"]
+    assert origin["seed"] == 3 and origin["training"] == {"lr": 0.5} and origin["versions"]["torch"]
     assert fake.tasks[-1].seed == 4 and origin["seconds"] >= 0 and origin["device"] == "cpu"
 
 
 def test_what_may_be_learned_holds_no_tested_image(cohort, fake, tmp_path):
-    asked = study.Study(tmp_path, cohort, TINY)
+    asked = Study(tmp_path, cohort, TINY)
     crossval.run_study(asked, ["fake"])
-    for task, part in zip(fake.tasks, crossval.parts(asked).values(), strict=True):
+    for task, part in zip(fake.tasks, asked.parts.values(), strict=True):
         tested = cohort.iloc[part.test]
         assert not set(task.cohort["image_id"]) & set(tested["image_id"])
         assert not set(task.cohort["patient_id"]) & set(tested["patient_id"])
-        train, valid = (
-            set(task.cohort["patient_id"].iloc[image_size]) for image_size in (task.train, task.valid)
-        )
+        train, valid = (set(task.cohort["patient_id"].iloc[rows]) for rows in (task.train, task.valid))
         assert train and valid and not train & valid
         assert len(task.pixels) == len(task.cohort) == len(task.train) + len(task.valid)
 
 
-def test_copies_of_a_picture_under_two_patients_stay_on_one_side(cohort, tmp_path):
-    twice = cohort.copy()
-    twice.loc[4, "file"], twice.loc[6, "file"] = twice.loc[0, "file"], twice.loc[2, "file"]
-    for part in crossval.parts(study.Study(tmp_path, twice, TINY)).values():
-        sides = {row: name for name in ("train", "valid", "test") for row in getattr(part, name)}
-        assert sides[4] == sides[0] and sides[6] == sides[2]
-
-
 def test_other_cohorts_are_tested_whole_by_each_run(cohort, fake, tmp_path):
     other = cohort.iloc[:6].reset_index(drop=True)
-    crossval.run_study(study.Study(tmp_path, cohort, TINY, elsewhere={"other": other}), ["fake"])
+    crossval.run_study(Study(tmp_path, cohort, TINY, external={"other": other}), ["fake"])
     files = sorted((tmp_path / "on-other" / "fake").glob("*.parquet"))
     assert len(files) == 6
     assert all(list(pd.read_parquet(file)["image_id"]) == list(other["image_id"]) for file in files)
 
 
 def test_only_what_is_missing_is_done_and_repeats_may_be_added(cohort, fake, tmp_path):
-    crossval.run_study(study.Study(tmp_path, cohort, one(1)), ["fake"])
+    crossval.run_study(Study(tmp_path, cohort, one(1)), ["fake"])
     assert len(fake.tasks) == 3
     (tmp_path / "fake" / "r0f1.parquet").unlink()
     (tmp_path / "fake" / ".r0f1.parquet.1.part").write_text("half a file")
-    asked = study.Study(tmp_path, cohort, one(2))
-    plan = study.plan(asked, ["fake"])
+    asked = Study(tmp_path, cohort, one(2))
+    plan = asked.plan(["fake"])
     assert list(plan["done"]) == [True, False, True, False, False, False]
     assert plan["seconds"].notna().all()
     crossval.run_study(asked, ["fake"])
-    assert len(fake.tasks) == 3 + 4 and study.plan(asked, ["fake"])["done"].all()
+    assert len(fake.tasks) == 3 + 4 and asked.plan(["fake"])["done"].all()
 
 
 def one(repeats: int, **changes) -> Profile:
     return dataclasses.replace(TINY, repeats=repeats, **changes)
 
 
-def test_a_plan_says_what_is_known(cohort, fake, tmp_path):
-    asked = study.Study(tmp_path, cohort, TINY)
-    text = study.describe(study.plan(asked, ["fake"]), 2)
-    assert (
-        "0 of 6 runs done, 2 at a time" in text
-        and text.count("unknown") == 2
-        and not list(tmp_path.iterdir())
-    )
-    table = pd.DataFrame({"approach": "a", "done": [True, False, False, False], "seconds": 60.0})
-    assert study.describe(table, 2).splitlines()[1].split() == ["a", "1", "3", "60", "1.5"]
-
-
-def test_a_folder_holds_one_study(cohort, fake, tmp_path):
-    crossval.run_study(study.Study(tmp_path, cohort, TINY), ["fake"])
-    for other, what in (
-        (study.Study(tmp_path, cohort.iloc[:-1], TINY), "cohort"),
-        (study.Study(tmp_path, cohort, TINY, seed=1), "seed 0 there, 1 asked for"),
-        (study.Study(tmp_path, cohort, one(2, image_size=48)), "side 32 there, 48 asked for"),
-        (study.Study(tmp_path, cohort, TINY, elsewhere={"other": cohort}), "elsewhere"),
-    ):
-        with pytest.raises(InputError, match=f"another study.*{what}"):
-            crossval.run_study(other, ["fake"])
-
-
 def test_one_failure_keeps_no_other_run_from_being_done(cohort, tmp_path, monkeypatch):
-    fake = Fake(fails_on=2)
-    monkeypatch.setattr(registry, "find", lambda name: fake)
-    asked = study.Study(tmp_path, cohort, TINY)
+    monkeypatch.setitem(registry.APPROACHES, "fake", Fake(fails_on=2))
+    asked = Study(tmp_path, cohort, TINY)
     with pytest.raises(InputError, match="1 of 6 runs failed, all others are done: fake r0f1: no luck"):
         crossval.run_study(asked, ["fake"])
-    assert study.plan(asked, ["fake"])["done"].sum() == 5
+    assert asked.plan(["fake"])["done"].sum() == 5
 
 
 def test_a_run_in_another_s_hands_is_waited_for_and_not_done_twice(cohort, fake, tmp_path):
-    asked = study.Study(tmp_path, cohort, one(1))
+    asked = Study(tmp_path, cohort, one(1))
     crossval.run_study(asked, ["fake"])
-    file = study.prediction_file(tmp_path, study.Run("fake", 0, 2))
+    file = asked.path(Run("fake", 0, 2))
     table = file.read_bytes()
     file.unlink()
-    lock = FileLock(tmp_path / ".locks" / "fake-r0f2.lock", thread_local=False)
+    lock = FileLock(asked.lock(Run("fake", 0, 2)).lock_file, thread_local=False)
     lock.acquire()
 
     def finish() -> None:
@@ -177,46 +143,13 @@ def test_a_run_in_another_s_hands_is_waited_for_and_not_done_twice(cohort, fake,
     assert len(fake.tasks) == 3 and file.read_bytes() == table
 
 
-def test_a_broken_origin_is_named(cohort, fake, tmp_path):
-    asked = study.Study(tmp_path, cohort, TINY)
-    crossval.run_study(asked, ["fake"])
-    (tmp_path / "fake" / "r0f0.json").write_text("{")
-    with pytest.raises(InputError, match=r"r0f0\.json"):
-        study.plan(asked, ["fake"])
-
-
-def test_normal_pcr_can_be_left_out(cohort):
-    kept = crossval.without_normal_pcr(cohort)
-    assert len(kept) == len(cohort) - 4 and "Normal-PCR+" not in set(kept["severity"])
-    with pytest.raises(InputError, match="nothing to leave out"):
-        crossval.without_normal_pcr(kept)
-
-
-def test_each_approach_sees_its_paper_s_side_in_a_full_profile_only():
-    covidnet = registry.find("covidnet")
-    assert crossval.image_size_of(covidnet, PROFILES["paper"]) == 480
-    assert crossval.image_size_of(covidnet, PROFILES["quick"]) == PROFILES["quick"].image_size
-    assert crossval.image_size_of(covidnet, dataclasses.replace(PROFILES["paper"], image_size=96)) == 96
-
-
 # From here on real processes, as a user starts them.
 
 
 def cv(cohort: Path, out: Path, *more: str) -> list[str]:
-    size = ["--profile", "smoke", "--side", "32", "--repeats", "2", "--folds", "3"]
-    return [
-        sys.executable,
-        "-m",
-        "sdnet_lib.cli",
-        "cv",
-        str(cohort),
-        "--approach",
-        "resnet50",
-        "-o",
-        str(out),
-        *size,
-        *more,
-    ]
+    size = ["--profile", "smoke", "--image-size", "32", "--repeats", "4", "--folds", "3"]
+    command = [sys.executable, "-m", "sdnet_lib.cli", "cv", str(cohort), "--approach", "resnet50"]
+    return [*command, "-o", str(out), *size, *more]
 
 
 @pytest.fixture(scope="module")
@@ -230,8 +163,8 @@ def csv(cohort, tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def uninterrupted(csv, tmp_path_factory) -> dict[str, pd.DataFrame]:
     out = tmp_path_factory.mktemp("runs") / "plain"
-    done = subprocess.run(cv(csv, out, "--jobs", "1"), capture_output=True, text=True)
-    assert done.returncode == 0 and "6 of 6 runs done" in done.stdout, done.stderr
+    ran = subprocess.run(cv(csv, out, "--jobs", "1"), capture_output=True, text=True)
+    assert ran.returncode == 0 and "12 of 12 runs done" in ran.stdout, ran.stderr
     return predictions(out)
 
 
@@ -243,44 +176,54 @@ def same(one: dict, two: dict) -> bool:
     return one.keys() == two.keys() and all(one[name].equals(two[name]) for name in one)
 
 
-def test_killed_again_and_again_it_ends_with_the_same_predictions(csv, uninterrupted, tmp_path):
-    out, kills = tmp_path / "runs", 0
-    for _ in range(40):
+def test_killed_in_any_way_it_leaves_no_process_and_ends_with_the_same_predictions(
+    csv, uninterrupted, tmp_path
+):
+    """Its workers end with it, also where it cannot tell them to, and what they left undone is done again."""
+    out = tmp_path / "runs"
+    for how in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
         process = subprocess.Popen(
-            cv(csv, out, "--jobs", "2"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            cv(csv, out, "--jobs", "2"),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
-        before = len(list(out.glob("resnet50/*.parquet")))
-        while process.poll() is None and kills < 2 and len(list(out.glob("resnet50/*.parquet"))) == before:
+        before = done(out)
+        while process.poll() is None and done(out) == before:
             time.sleep(0.05)
-        if process.poll() is None and kills < 2:
-            process.send_signal(signal.SIGKILL)
-            kills += 1
-            process.wait()
-            assert gone(str(out))
+        assert process.poll() is None and len(group(process.pid)) > 2, process.stderr.read()
+        if how == signal.SIGINT:  # a terminal sends it to all of them
+            os.killpg(process.pid, how)
         else:
-            assert process.wait() == 0, process.stdout.read()
-            break
-    assert kills == 2 and same(predictions(out), uninterrupted)
+            process.send_signal(how)
+        said = process.communicate(timeout=60)[1]
+        assert process.returncode == (130 if how == signal.SIGINT else -how) and "Traceback" not in said, said
+        deadline = time.monotonic() + 10
+        while group(process.pid) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert not group(process.pid)
+        assert before < done(out) < len(uninterrupted)
+    last = subprocess.run(cv(csv, out, "--jobs", "2"), capture_output=True, text=True)
+    assert last.returncode == 0, last.stderr
+    assert same(predictions(out), uninterrupted) and not list(out.rglob("*.part"))
 
 
-def gone(mark: str) -> bool:
-    """Whether the processes that were started with `mark` on their command line, and theirs, end soon."""
-    for _ in range(100):
-        mine = [pid for pid in os.listdir("/proc") if pid.isdigit() and _spawned_from(pid)]
-        if not mine:
-            return True
-        time.sleep(0.1)
-    return False
+def done(out: Path) -> int:
+    return len(list(out.glob("resnet50/*.parquet")))
 
 
-def _spawned_from(pid: str) -> bool:
-    """Whether a process is a worker without a parent."""
-    try:
-        line = Path(f"/proc/{pid}/cmdline").read_bytes()
-        parent = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1]
-    except OSError:
-        return False
-    return b"spawn_main" in line and parent == "1"
+def group(leader: int) -> list[str]:
+    """Return the processes of a process group that have not ended."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, group, *_ = stat.read_text().rpartition(")")[2].split()
+        except OSError:  # it has just ended
+            continue
+        if int(group) == leader and state != "Z":
+            found.append(stat.parent.name)
+    return found
 
 
 def test_two_at_once_share_the_work(csv, uninterrupted, tmp_path):

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,11 @@ from pydicom.data import get_testdata_file
 from sdnet_lib import cli
 from sdnet_lib.config import get_profile
 from sdnet_lib.data import images
-from sdnet_lib.files import InputError
+from sdnet_lib.files import InputError, code_hash
 from sdnet_lib.models.registry import find
 from sdnet_lib.phantom import radiograph
-from sdnet_lib.studies import final, model_file, predict, study
-from sdnet_lib.studies.study import code_hash
+from sdnet_lib.studies import crossval, final, model_file, predict
+from sdnet_lib.studies.study import Run, read_json
 
 
 def card(approach: str, image_size: int = 64, **changes: object) -> dict:
@@ -139,7 +140,7 @@ def test_several_models_are_averaged_and_must_fit(films, tmp_path):
     both = [one.predictor.predict(pixels)["prob_P"] for one in (first, second)]
     assert np.allclose(told.positive, np.mean(both, 0), atol=1e-5)
     assert told.maps.shape == (2, 2, 64, 64) and told.maps.max() == pytest.approx(1)
-    with pytest.raises(InputError, match="one approach and image side"):
+    with pytest.raises(InputError, match="one approach and image size"):
         predict.predict([films], tmp_path / "out", [first, model(image_size=96)])
 
 
@@ -232,23 +233,19 @@ def test_a_cohort_becomes_a_model_with_a_card(tmp_path, monkeypatch):
     told = read.card
     assert told["cohort"]["images"] == 48 and told["code"]["hash"] == code_hash()
     assert told["cross_validation"]["runs"] == 2 and len(told["cross_validation"]["auc"]) == 3
-    assert study.read_json(file.with_suffix(".json")) == told
+    assert read_json(file.with_suffix(".json")) == told
     assert "cross-validation, 2 runs" in final.summary(read, file)
 
 
 def test_a_cross_validation_can_leave_its_models(tmp_path, monkeypatch):
-    from sdnet_lib.studies import crossval
-
     monkeypatch.setenv("SDNET_CACHE", str(tmp_path / "cache"))
     options = {"profile": "smoke", "changes": {"image_size": 32}}
     without = crossval.study_of("phantom", tmp_path / "runs", **options)
     crossval.run_study(without, ["darkcovidnet"])
-    asked = without._replace(keep_models=True)
-    assert not study.plan(asked, ["darkcovidnet"])["done"].any()
-    crossval.run_study(asked, ["darkcovidnet"])
-    folds = [
-        model_file.read(study.model_file(tmp_path / "runs", study.Run("darkcovidnet", 0, k))) for k in (0, 1)
-    ]
+    study = replace(without, keep_models=True)
+    assert not study.plan(["darkcovidnet"])["done"].any()
+    crossval.run_study(study, ["darkcovidnet"])
+    folds = [model_file.read(study.path(Run("darkcovidnet", 0, fold), ".safetensors")) for fold in (0, 1)]
     assert all(0 < one.card["cohort"]["images"] < 48 for one in folds)
 
 

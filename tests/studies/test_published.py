@@ -1,18 +1,25 @@
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from data_scripts import registry as data_sets
-from sdnet_lib.files import InputError, write_parquet, write_text
+from sdnet_lib.files import InputError, write_json, write_parquet
 from sdnet_lib.models import registry
-from sdnet_lib.studies import published, study
+from sdnet_lib.studies import published, published_experiments
+from sdnet_lib.studies.study import Run, Study
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    """An empty folder in the place of the package's results."""
+    monkeypatch.setattr(published, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(published, "PACKED", tmp_path / "results" / "runs")
+    return tmp_path / "results"
 
 
 def test_every_plan_names_approaches_and_cohorts_that_exist():
-    for plan in published.STUDIES.values():
-        assert {plan.cohort, *plan.elsewhere} <= set(data_sets.names())
+    for plan in published_experiments.STUDIES.values():
+        assert {plan.cohort, *plan.external} <= set(data_sets.names())
         assert set(plan.repeats) <= set(registry.APPROACHES)
 
 
@@ -24,27 +31,50 @@ def test_what_is_stored_is_whole():
         assert np.allclose(table["prob_N"] + table["prob_P"], 1, atol=1e-3)
 
 
-def test_an_unknown_study_is_answered_with_the_stored_ones():
+def test_an_unknown_name_is_answered_with_those_that_there_are(tmp_path):
     with pytest.raises(InputError, match="no stored study 'mars': choose one of .*phantom"):
         published.load("mars")
+    with pytest.raises(InputError, match="unknown result 'mars': choose from shenzhen, .*pointing"):
+        published_experiments.publish("mars", tmp_path, 1)
 
 
-def test_packing_keeps_predictions_and_where_they_come_from(tmp_path, monkeypatch):
-    monkeypatch.setattr(published, "folder", lambda name: tmp_path / "runs")
-    monkeypatch.setattr(published, "PACKED", tmp_path / "packed")
+def test_a_cross_validation_is_stored_with_where_it_comes_from(results, toy_cohort, tmp_path):
+    study = Study(tmp_path / "runs", toy_cohort, profile=None)
     origin = {"cohort": {"images": 2}, "device": "cpu", "threads": 1, "versions": {}, "seed": 0}
     for fold in range(2):
-        run = study.Run("resnet50", 0, fold)
+        run = Run("resnet50", 0, fold)
         table = pd.DataFrame({"image_id": [f"i{fold}"], "patient_id": [f"p{fold}"], "label": ["NP"[fold]]})
         table = table.assign(severity="", prob_N=0.25, prob_P=0.75, **run._asdict())
-        for place in (tmp_path / "runs", tmp_path / "runs" / "on-montgomery"):
-            write_parquet(study.prediction_file(place, run), table)
-        said = {**run._asdict(), "seconds": 1800, "training": {"epochs": fold}, "code": {"hash": "abc"}}
-        text = json.dumps({**origin, **said, "profile": {"side": 64, "repeats": 1}})
-        write_text(study.provenance_file(tmp_path / "runs", run), text)
-    published.pack("shenzhen", tmp_path / "packed")
+        for external in ("", "montgomery"):
+            write_parquet(study.path(run, external=external), table)
+        origin |= {**run._asdict(), "seconds": 1800, "training": {"epochs": fold}, "code": {"hash": "abc"}}
+        write_json(study.path(run, ".json"), origin | {"profile": {"image_size": 64, "repeats": 1}})
+    published.store("shenzhen", *published_experiments.gathered(study.folder))
     assert published.stored() == ["shenzhen"]
     table, origin = published.load("shenzhen")
     assert list(table["image_id"]) == ["i0", "i1"] and origin["hours_of_computing"] == 1
-    assert origin["profile"] == {"side": 64} and origin["code"] == ["abc"] and len(origin["runs"]) == 2
+    assert origin["profile"] == {"image_size": 64} and origin["code"] == ["abc"] and len(origin["runs"]) == 2
+    assert origin["command"] == "sdnet maintain published shenzhen --data DIR"
     assert len(published.load("shenzhen", "montgomery")[0]) == 2
+
+
+def test_other_tables_are_stored_as_text_whose_blanks_come_back(results):
+    table = pd.DataFrame({"code": ["0012", "ab"], "mean": [0.12345, np.nan], "shortcut": ["file", "lungs"]})
+    published.store("pointing", {"": table}, {"folds": 5})
+    read, origin = published.load("pointing")
+    assert list(read["code"]) == ["0012", "ab"] and read["mean"].iloc[0] == 0.1235
+    assert (results / "pointing.csv").read_text().startswith("code,mean,clue\n")  # the name in older files
+    assert list(read["shortcut"]) == ["file", "lungs"]
+    assert read["mean"].isna().iloc[1] and origin["folds"] == 5 and origin["versions"]["torch"]
+
+
+def test_what_was_made_is_not_made_again(tmp_path):
+    made = []
+
+    def make() -> dict:
+        made.append(1)
+        return {"pixels": np.arange(3), "table": pd.DataFrame({"a": [1.5]})}
+
+    first, again = (published.kept(tmp_path / "made" / "x.joblib", make) for _ in range(2))
+    assert made == [1] and list(again["pixels"]) == [0, 1, 2] and again["table"].equals(first["table"])
+    assert 0 <= published.hours(tmp_path / "made") < 0.01

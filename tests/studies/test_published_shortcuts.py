@@ -1,4 +1,4 @@
-import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,8 @@ from sdnet_lib.audit import shortcuts
 from sdnet_lib.config import Profile
 from sdnet_lib.data import images
 from sdnet_lib.models.backbones import LITE0
-from sdnet_lib.studies import published_shortcuts
+from sdnet_lib.studies import published
+from sdnet_lib.studies import published_shortcuts as experiments
 
 TINY = Profile("tiny", 24, 32, 32, 8, 1, 1, 1, 2, LITE0)
 
@@ -40,79 +41,54 @@ def small_world(tmp_path, monkeypatch):
         return shortcuts.thumbnails(pixels, 5)
 
     monkeypatch.setenv("SDNET_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(published_shortcuts, "load_cohort", lambda name, data: cohorts[name])
-    monkeypatch.setattr(published_shortcuts, "get_profile", lambda name: TINY)
-    monkeypatch.setattr(published_shortcuts.classifier, "embed", look)
-    monkeypatch.setattr(
-        published_shortcuts, "COHORTS", {"here": ("here", ""), "here, PA only": ("here", "view == 'PA'")}
-    )
-    monkeypatch.setattr(published_shortcuts, "ELSEWHERE", (("here", "there"),))
-    published_shortcuts.bench.cache_clear()
-    yield looks
-    published_shortcuts.bench.cache_clear()
+    monkeypatch.setattr(experiments, "load_cohort", lambda name, data: cohorts[name])
+    monkeypatch.setattr(experiments.classifier, "embed", look)
+    monkeypatch.setattr(experiments, "COHORTS", {"here": ("here", ""), "here, PA": ("here", "view == 'PA'")})
+    monkeypatch.setattr(experiments, "EXTERNAL", (("here", "there"),))
+    return looks
 
 
-def run(tmp_path, folds: int = 1) -> tuple[pd.DataFrame, dict]:
-    out = tmp_path / "results" / "table.csv"
-    published_shortcuts.main(["--data", "anywhere", "-o", str(out), "--folds", str(folds)])
-    assert sorted(file.name for file in out.parent.iterdir()) == ["table.csv", "table.json"]
-    return pd.read_csv(out), json.loads(out.with_suffix(".json").read_text())
+def run(folds: int) -> tuple[pd.DataFrame, dict]:
+    tables, origin = experiments.compute(Path("anywhere"), TINY, folds)
+    return tables[""], origin
 
 
-def test_the_table_has_a_row_an_experiment(small_world, tmp_path):
-    table, origin = run(tmp_path)
-    audited = table[table["model"] != published_shortcuts.TRAINED].query("trained_on == tested_on")
-    whole = audited[audited["trained_on"] == "here"]
-    assert list(whole["clue"]) == [
-        *shortcuts.IMAGE_SHORTCUTS,
-        shortcuts.THUMBNAIL,
-        shortcuts.FILE,
-        shortcuts.PATIENT,
-    ]
-    assert (whole["images"] == 24).all() and (
-        whole.set_index("clue")["auc"][[shortcuts.FULL, shortcuts.BORDER]] > 0.9
-    ).all()
-    assert (audited.loc[audited["trained_on"] == "here, PA only", "images"] == 12).all()
-    away = table[table["tested_on"] == "there"]
-    assert list(zip(away["model"], away["clue"], strict=True)) == [
-        (model, clue)
-        for model in (published_shortcuts.FROZEN, published_shortcuts.TRAINED)
-        for clue in published_shortcuts.TWICE
-    ]
-    at_home = table[(table["model"] == published_shortcuts.TRAINED) & (table["tested_on"] == "here")]
-    assert list(at_home["clue"]) == list(published_shortcuts.TWICE) and at_home["images"].between(4, 6).all()
+def test_the_table_has_a_row_an_experiment(small_world):
+    table, origin = run(folds=1)
+    tuned = table["model"] == experiments.TRAINED
+    audited = table[~tuned & (table["trained_on"] == table["tested_on"])]
+    whole = audited[audited["trained_on"] == "here"].set_index("shortcut")
+    shown = [*shortcuts.IMAGE_SHORTCUTS, shortcuts.THUMBNAIL, shortcuts.FILE, shortcuts.PATIENT]
+    assert list(whole.index) == shown and (whole["images"] == 24).all()
+    assert (whole["auc"][[shortcuts.FULL, shortcuts.BORDER]] > 0.9).all()
+    assert (audited.loc[audited["trained_on"] == "here, PA", "images"] == 12).all()
+    external = table[table["tested_on"] == "there"]
+    both = [(model, one) for model in (experiments.FROZEN, experiments.TRAINED) for one in experiments.TWICE]
+    assert sorted(zip(external["model"], external["shortcut"], strict=True)) == sorted(both)
+    at_home = table[tuned & (table["tested_on"] == "here")]
+    assert list(at_home["shortcut"]) == list(experiments.TWICE) and at_home["images"].between(4, 6).all()
     assert origin["cohorts"]["here"]["P"] == origin["cohorts"]["here"]["N"] == 12
-    assert origin["profile"]["name"] == "tiny" and "torch" in origin["versions"]
+    assert origin["profile"]["name"] == "tiny" and origin["hours_of_computing"] >= 0
 
 
-def test_an_interrupted_run_goes_on_where_it_stopped(small_world, tmp_path):
-    first, _ = run(tmp_path, folds=0)
-    assert small_world and published_shortcuts.TRAINED not in set(first["model"])
+def test_an_interrupted_run_goes_on_where_it_stopped(small_world):
+    first, _ = run(folds=0)
+    assert small_world and experiments.TRAINED not in set(first["model"])
     small_world.clear()
-    second, _ = run(tmp_path, folds=0)
+    second, _ = run(folds=0)
     assert not small_world
     pd.testing.assert_frame_equal(first, second)
 
 
-def test_a_wrong_name_is_one_line(small_world, tmp_path, monkeypatch):
-    def refuse(_name, data):
-        raise published_shortcuts.InputError(f"nothing in {data}")
-
-    monkeypatch.setattr(published_shortcuts, "load_cohort", refuse)
-    with pytest.raises(SystemExit, match="error: nothing in anywhere"):
-        run(tmp_path)
-
-
-def test_the_committed_table_is_whole():
-    table, origin = published_shortcuts.load()
-    audited = table[
-        (table["trained_on"] == table["tested_on"]) & (table["model"] != published_shortcuts.TRAINED)
-    ]
-    assert set(audited["trained_on"]) == set(published_shortcuts.COHORTS)
+def test_the_stored_table_is_whole():
+    table, origin = published.load("shortcuts")
+    same = table["trained_on"] == table["tested_on"]
+    audited = table[same & (table["model"] != experiments.TRAINED)]
+    assert set(audited["trained_on"]) == set(experiments.COHORTS)
     for _, rows in audited.groupby("trained_on"):
-        assert {*shortcuts.IMAGE_SHORTCUTS, shortcuts.THUMBNAIL, shortcuts.FILE} <= set(rows["clue"])
+        assert {*shortcuts.IMAGE_SHORTCUTS, shortcuts.THUMBNAIL, shortcuts.FILE} <= set(rows["shortcut"])
     assert table["auc"].between(0, 1).all() and (table["auc_low"] <= table["auc_high"]).all()
-    for name, (registered, query) in published_shortcuts.COHORTS.items():
+    for name, (registered, query) in experiments.COHORTS.items():
         if not query:
             counts = origin["cohorts"][registered]
             assert (audited.loc[audited["trained_on"] == name, "positives"] == counts["P"]).all()

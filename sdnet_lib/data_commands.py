@@ -1,0 +1,37 @@
+"""``sdnet data``: public data sets, turned into cohorts; thin, as `cli` is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+DataOption = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder that holds public data sets.")]
+
+
+@app.command("list")
+def show(data: DataOption = None) -> None:
+    """Show the registered names: each can be given wherever a cohort is asked for."""
+    from data_scripts import registry
+
+    for row in registry.describe(data):
+        typer.echo(f"{row.name:15} {row.what}\n{'':15} {row.images}; {row.labels}\n{'':15} {row.where}")
+
+
+@app.command("get")
+def get(name: Annotated[str, typer.Argument()], data: DataOption = None) -> None:
+    """Download a data set, or say where to get it."""
+    from data_scripts import registry
+
+    typer.echo(registry.get(name, data))
+
+
+@app.command("check")
+def check(name: Annotated[str, typer.Argument()], data: DataOption = None) -> None:
+    """Read a data set whole: files, labels, counts, the same picture twice."""
+    from data_scripts import registry
+
+    typer.echo(registry.check(name, data))

@@ -1,0 +1,116 @@
+"""What is computed once and stored with the package: cross-validations, shortcuts, where networks look."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from sdnet_lib.config import cache_dir
+from sdnet_lib.evaluation.tables import other_cohorts, read_runs
+from sdnet_lib.files import InputError
+from sdnet_lib.studies import crossval, published, published_pointing, published_shortcuts
+from sdnet_lib.studies.study import read_json
+
+# What two cores can do: the paper's networks see 224 pixels, and its generators train for up to 50 epochs.
+SIZES = {"folds": 5, "generator_epochs": 1, "image_size": 64}
+TINY = SIZES | {"image_size": 32}
+LONG = SIZES | {"epochs": 40, "patience": 10}
+MAIN, OURS = ("resnet50", "resnet50-crop"), ("fucitnet", "covid-sdnet")
+BASELINES = ("darkcovidnet", "covidnet-c", "covid-caps")
+MORE_BASELINES = ("mobilenet", "deepcovidexplainer", "bayesian-resnet50v2")
+
+
+class Plan(NamedTuple):
+    """A cross-validation: cohort, external cohorts, how often each approach is repeated, and sizes."""
+
+    cohort: str
+    external: tuple[str, ...]
+    repeats: dict[str, int]
+    without_pcr: bool = False
+    sizes: dict[str, int] = SIZES
+
+
+STUDIES = {
+    "shenzhen": Plan("shenzhen", ("montgomery",), dict.fromkeys(MAIN, 5)),
+    "shenzhen-32px": Plan(
+        "shenzhen",
+        ("montgomery",),
+        dict.fromkeys((*MAIN, *OURS, *BASELINES, *MORE_BASELINES), 1),
+        sizes=TINY,
+    ),
+    "covidx-mini": Plan("covidx-mini", ("actualmed",), dict.fromkeys(MAIN, 1)),
+    "nih-pneumonia": Plan("nih-pneumonia", (), dict.fromkeys(MAIN, 1)),
+    "phantom": Plan("phantom", (), dict.fromkeys((*MAIN, *OURS, *BASELINES), 1)),
+    "phantom-longer": Plan("phantom", (), dict.fromkeys((*MAIN, *OURS, *BASELINES), 1), sizes=LONG),
+    "phantom-biased": Plan("phantom-biased", ("phantom",), dict.fromkeys((*MAIN, *BASELINES), 1)),
+    "phantom-no-pcr": Plan("phantom", (), dict.fromkeys((*MAIN, *BASELINES), 1), without_pcr=True),
+}
+NAMES = (*STUDIES, *published.TABLES)
+
+
+def publish(name: str, data: Path, jobs: int) -> None:
+    """Compute what is missing of a result, one of `NAMES`, and store it.
+
+    Parameters
+    ----------
+    name : str
+    data : Path
+        The folder that holds the public data sets.
+    jobs : int
+        Runs of a cross-validation at a time.
+
+    Raises
+    ------
+    InputError
+        If the name is unknown or a data set is missing.
+    """
+    if name not in NAMES:
+        raise InputError(f"unknown result {name!r}: choose from {', '.join(NAMES)}")
+    if name == "shortcuts":
+        published.store(name, *published_shortcuts.compute(data))
+    elif name == "pointing":
+        published.store(name, *published_pointing.compute(data))
+    else:
+        cross_validate(name, data, jobs)
+        published.store(name, *gathered(cache_dir() / "real_runs" / name))
+
+
+def cross_validate(name: str, data: Path, jobs: int) -> None:
+    """Do what is missing of a study, the approaches that repeat most often first."""
+    plan = STUDIES[name]
+    for repeats in sorted(set(plan.repeats.values()), reverse=True):
+        study = crossval.study_of(
+            plan.cohort,
+            cache_dir() / "real_runs" / name,
+            changes={"repeats": repeats} | plan.sizes,
+            without_pcr=plan.without_pcr,
+            external=plan.external,
+            data=data,
+        )
+        approaches = [approach for approach, wanted in plan.repeats.items() if wanted == repeats]
+        crossval.run_study(study, approaches, jobs)
+
+
+def gathered(folder: Path) -> tuple[dict[str, pd.DataFrame], dict]:
+    """Return the predictions of a folder of runs, by external cohort, and where they come from."""
+    tables = {"": read_runs(folder)}
+    tables |= {name: read_runs(place) for name, place in other_cohorts(folder).items()}
+    return tables, condense([read_json(file) for file in sorted(folder.glob("*/r*f*.json"))])
+
+
+def condense(origins: Sequence[dict]) -> dict:
+    """Put the provenance of many runs into one: what they share once, and a line a run."""
+    first = origins[0]
+    return {
+        **{key: first[key] for key in ("cohort", "device", "threads", "versions", "seed")},
+        "profile": {key: value for key, value in first["profile"].items() if key != "repeats"},
+        "code": sorted({origin["code"]["hash"] for origin in origins}),
+        "hours_of_computing": round(sum(origin["seconds"] for origin in origins) / 3600, 2),
+        "runs": [
+            {key: origin[key] for key in ("approach", "repeat", "fold", "seconds", "training")}
+            for origin in origins
+        ],
+    }

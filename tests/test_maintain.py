@@ -1,0 +1,42 @@
+"""What maintainers run: wrong names and missing data are one line, as everywhere on the command line."""
+
+import sys
+
+import pytest
+
+from sdnet_lib import cli
+from sdnet_lib.publish import frontpage
+
+
+def run(monkeypatch, capsys, *arguments):
+    monkeypatch.setattr(sys, "argv", ["sdnet", "maintain", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    return stop.value.code, capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    "arguments, complaint",
+    [
+        (["published", "mars", "--data", "."], "unknown result 'mars': choose from shenzhen"),
+        (["models", "mars", "--data", "."], "unknown model 'mars': choose from synthetic, biased-demo"),
+        (["published", "shenzhen"], "Missing option '--data'"),
+        (["lungs", "train", "--exclude-folds", "one", "--data", ".", "-o", "out"], "numbers with commas"),
+        (["lungs", "evaluate", "--data", "empty", "-o", "out"], "empty"),
+        (["extents", "empty"], "empty"),
+        (["covidcaps", "weights.h5", "-o", "weights.safetensors"], "weights.h5"),
+    ],
+)
+def test_what_cannot_be_used_is_named(monkeypatch, capsys, tmp_path, arguments, complaint):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    code, said = run(monkeypatch, capsys, *arguments)
+    assert code == 2 and complaint in said.err and "Traceback" not in said.err
+    assert [file.name for file in tmp_path.iterdir()] == ["empty"]
+
+
+def test_the_picture_of_the_front_page_is_drawn(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(frontpage, "FILE", tmp_path / "cohort.png")
+    code, said = run(monkeypatch, capsys, "frontpage")
+    assert not code and said.out.strip() == str(tmp_path / "cohort.png")
+    assert (tmp_path / "cohort.png").stat().st_size > 10_000
