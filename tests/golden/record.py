@@ -26,7 +26,7 @@ from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
 import sdnet_lib
-from sdnet_lib.cli import app
+from sdnet_lib.cli.main import app
 
 STORED = Path(__file__).parent / "stored"
 RUNS = Path(sdnet_lib.__file__).parent / "results" / "runs"

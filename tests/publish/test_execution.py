@@ -206,7 +206,7 @@ def test_a_stopped_build_leaves_no_kernel_and_no_half_written_file(tmp_path, how
     root = write(tmp_path / "course", **{"01_a": notebook(busy), "02_b": notebook(busy)})
     program = (
         "import sys\nfrom pathlib import Path\n"
-        "from sdnet_lib import cli\nfrom sdnet_lib.publish import build\n"
+        "from sdnet_lib.cli import main as cli\nfrom sdnet_lib.publish import build\n"
         f"build.PACKAGE = Path({str(root / 'sdnet_lib')!r})\n"
         "sys.argv = ['sdnet', 'book', '--jobs', '2']\ncli.main()"
     )

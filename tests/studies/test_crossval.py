@@ -15,7 +15,7 @@ import pytest
 import torch
 from filelock import FileLock
 
-from sdnet_lib import cli
+from sdnet_lib.cli import main as cli
 from sdnet_lib.config import Profile
 from sdnet_lib.data.cohort import read_cohort
 from sdnet_lib.files import InputError
@@ -148,7 +148,7 @@ def test_a_run_in_another_s_hands_is_waited_for_and_not_done_twice(cohort, fake,
 
 def cv(cohort: Path, out: Path, *more: str) -> list[str]:
     size = ["--profile", "smoke", "--image-size", "32", "--repeats", "4", "--folds", "3"]
-    command = [sys.executable, "-m", "sdnet_lib.cli", "cv", str(cohort), "--approach", "resnet50"]
+    command = [sys.executable, "-m", "sdnet_lib.cli.main", "cv", str(cohort), "--approach", "resnet50"]
     return [*command, "-o", str(out), *size, *more]
 
 

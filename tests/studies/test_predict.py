@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from pydicom.data import get_testdata_file
 
-from sdnet_lib import cli
+from sdnet_lib.cli import main as cli
 from sdnet_lib.config import get_profile
 from sdnet_lib.data import images
 from sdnet_lib.files import InputError, code_hash
@@ -188,7 +188,7 @@ def test_interrupted_it_keeps_what_it_has_and_names_the_rest(tmp_path):
         str(tmp_path / "mine.safetensors"),
     ]
     process = subprocess.Popen(
-        [sys.executable, "-m", "sdnet_lib.cli", *words], stderr=subprocess.PIPE, start_new_session=True
+        [sys.executable, "-m", "sdnet_lib.cli.main", *words], stderr=subprocess.PIPE, start_new_session=True
     )
     deadline = time.monotonic() + 120
     while len(list((tmp_path / "out").glob("*.png"))) < 3 and time.monotonic() < deadline:

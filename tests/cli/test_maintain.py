@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from sdnet_lib import cli
+from sdnet_lib.cli import main as cli
 from sdnet_lib.publish import frontpage
 
 

@@ -1,4 +1,4 @@
-"""The command `sdnet`: thin; each command hands its options to one function of the library.
+"""The commands of `sdnet`, but for ``sdnet data`` and ``sdnet maintain``, which have modules of their own.
 
 Errors are one line on stderr and exit status 2 (1 if the course itself is broken), never a traceback.
 Heavy modules are imported by the command that needs them, so that ``sdnet --help`` is quick.
@@ -14,7 +14,9 @@ from typing import Annotated
 
 import typer
 
-from sdnet_lib import __version__, data_commands, maintain
+from sdnet_lib import __version__
+from sdnet_lib.cli import data as data_commands
+from sdnet_lib.cli import maintain
 from sdnet_lib.files import InputError
 
 app = typer.Typer(

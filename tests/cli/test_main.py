@@ -8,13 +8,13 @@ import time
 
 import pytest
 
-from sdnet_lib import cli
+from sdnet_lib.cli import main as cli
 
 
 def sdnet(*arguments, **options):
     """Run the real command and return exit status, stdout and stderr."""
     done = subprocess.run(
-        [sys.executable, "-m", "sdnet_lib.cli", *map(str, arguments)],
+        [sys.executable, "-m", "sdnet_lib.cli.main", *map(str, arguments)],
         capture_output=True,
         text=True,
         **options,
@@ -34,7 +34,7 @@ def run(monkeypatch, capsys, *arguments):
 def test_help_names_the_commands_and_imports_nothing_heavy():
     check = (
         "import sys; sys.argv = ['sdnet', '--help']\n"
-        "from sdnet_lib.cli import main\n"
+        "from sdnet_lib.cli.main import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
         "assert 'torch' not in sys.modules and 'matplotlib' not in sys.modules, 'heavy'"
@@ -148,7 +148,7 @@ def test_interrupted_says_so_and_ends_with_130(tmp_path):
         "    print('ready', flush=True)\n"
         "    time.sleep(30)\n"
         "sdnet_lib.publish.build.build = wait\n"
-        "from sdnet_lib.cli import main\n"
+        "from sdnet_lib.cli.main import main\n"
         "main()"
     )
     child = subprocess.Popen(

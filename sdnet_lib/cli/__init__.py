@@ -1,0 +1,1 @@
+"""The command `sdnet`: thin; each command hands its options to one function of the library."""
