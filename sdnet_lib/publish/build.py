@@ -15,6 +15,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -185,7 +186,9 @@ def executed_copies(notebooks: list[Path], parameters: dict, output: Path) -> di
         digest.update(file.name.encode() + file.read_bytes())
     for place in (parameters["dataset"], parameters["data"]):
         digest.update(_listing(Path(place)).encode() if place and Path(place).is_absolute() else b"-")
-    installed = sorted({f"{d.name} {d.version}" for d in importlib.metadata.distributions()})
+    # not of all of sys.path, which libraries such as setuptools lengthen when they are imported
+    packages = importlib.metadata.distributions(path=[sysconfig.get_path("purelib")])
+    installed = sorted({f"{package.name} {package.version}" for package in packages})
     digest.update("\n".join([sys.version, *installed]).encode())
     found = {}
     for notebook in notebooks:

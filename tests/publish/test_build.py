@@ -201,3 +201,14 @@ def test_the_key_follows_a_data_set_given_by_path(tmp_path):
     assert second != first
     nbformat.write(notebook("2"), source)
     assert copy() != second
+
+
+def test_what_a_process_has_imported_does_not_change_the_name_of_a_copy(tmp_path, monkeypatch):
+    root = write(tmp_path, **{"01_a": notebook("1")})
+    chapters, parameters = build.find_notebooks(root), build.parameters_of("smoke", "phantom", None, 0)
+    before = build.executed_copies(chapters, parameters, tmp_path)
+    vendored = tmp_path / "vendor" / "thing-1.0.dist-info"  # setuptools puts such a folder on sys.path
+    vendored.mkdir(parents=True)
+    (vendored / "METADATA").write_text("Name: thing\nVersion: 1.0\n")
+    monkeypatch.syspath_prepend(str(vendored.parent))
+    assert build.executed_copies(chapters, parameters, tmp_path) == before

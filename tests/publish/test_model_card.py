@@ -3,7 +3,7 @@
 import pytest
 
 from sdnet_lib.publish import model_card
-from sdnet_lib.studies import model_file, published_pointing
+from sdnet_lib.studies import model_file, published
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def test_each_model_has_a_section_with_the_numbers_of_its_card(page):
 
 
 def test_stored_measurements_are_on_the_page(page):
-    known = published_pointing.load()[0].dropna(subset=["mean"])
+    known = published.load("pointing")[0].dropna(subset=["mean"])
     row = known[(known["value"] == "energy_lungs") & (known["severity"] == "all")].iloc[0]
     assert f"{100 * row['mean']:.0f} [{100 * row['low']:.0f}" in page
     row = known[(known["value"] == "alike_all") & (known["method"] == "lrp")].iloc[0]
