@@ -1,1 +1,1 @@
-"""Public and synthetic data sets: one file a set, and a registry that knows them all by name."""
+"""Public and synthetic data sets: one file per set, and a registry that knows them all by name."""

@@ -1,6 +1,6 @@
 """What the data scripts share: what a data set says about itself, and its table turned into a cohort.
 
-On disk a public data set is a folder with ``metadata.csv`` (one row an image: `image_id`, `file`, `group_id`
+On disk a public data set is a folder with ``metadata.csv`` (one row per image: `image_id`, `file`, `group_id`
 and what the source says, blank = unknown) beside its images; `sdnet data get` makes that from the original.
 
 A new set is one file in this package that ends with `DATA_SETS`, and its name in `registry.MODULES`.

@@ -1,6 +1,6 @@
 """Cohorts by name, CSV file or folder; public data sets listed, fetched and checked.
 
-One file a public set. `load_cohort` turns what lies in the data folder into a cohort; `get` fetches the
+One file per public set. `load_cohort` turns what lies in the data folder into a cohort; `get` fetches the
 original into the same layout, so a local copy and a fetched one are read alike.
 """
 

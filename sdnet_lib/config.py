@@ -28,9 +28,9 @@ class Profile:
     images : int
         Images in the synthetic cohort, half of them positive.
     radiograph_size : int
-        Side of a synthetic radiograph in pixels.
+        Height and width of a synthetic radiograph in pixels.
     image_size : int
-        Side in pixels of what a classifier sees.
+        Height and width in pixels of what a classifier sees.
     batch : int
         Images in a batch; the paper's is 16.
     epochs : int

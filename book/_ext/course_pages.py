@@ -1,4 +1,4 @@
-"""A Sphinx extension: glossary terms that explain themselves, and pages that load nothing from elsewhere."""
+"""A Sphinx extension: glossary terms that explain themselves, and pages that load nothing from outside."""
 
 from __future__ import annotations
 

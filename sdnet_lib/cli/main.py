@@ -100,7 +100,7 @@ def phantom(
     biased: Annotated[
         bool, typer.Option("--biased", help="Positives and negatives from other sites.")
     ] = False,
-    size: Annotated[int, typer.Option(min=32, max=4096, help="Side of an image in pixels.")] = 256,
+    size: Annotated[int, typer.Option(min=32, max=4096, help="Height and width in pixels.")] = 256,
 ) -> None:
     """Write a synthetic cohort with its truth: lung and lesion masks, affected lung parts, site."""
     from sdnet_lib.phantom import cohorts
@@ -163,7 +163,7 @@ def cv(
     plan: Annotated[bool, typer.Option("--plan", help="Only say what is done and missing.")] = False,
     data: data_commands.DataOption = None,
 ) -> None:
-    """Cross-validate: one prediction file a run. Interrupted, the next call does what is missing."""
+    """Cross-validate: one prediction file per run. Interrupted, the next call does what is missing."""
     from sdnet_lib.studies import crossval
 
     study = crossval.study_of(

@@ -1,4 +1,4 @@
-"""The cohort: one table, one row an image, that every data set becomes and everything else starts from.
+"""The cohort: one table, one row per image, that every data set becomes and everything else starts from.
 
 The schema is checked once, at the door; an error names the file, the row (the header is row 1) and the
 column.

@@ -24,7 +24,7 @@ ORIGIN = {
 
 
 def load() -> pd.DataFrame:
-    """Return the shipped scores, one row an image: ``extent`` (0 to 8) and ``opacity`` (0 to 6), sorted."""
+    """Return the shipped scores, one row per image: ``extent`` (0 to 8) and ``opacity`` (0 to 6), sorted."""
     counts = pd.read_csv(STORED)
     rows = counts.loc[counts.index.repeat(counts["images"])]
     return rows[["extent", "opacity"]].reset_index(drop=True)

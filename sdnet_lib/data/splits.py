@@ -86,7 +86,7 @@ def _patient_folds(table: pd.DataFrame, folds: int, seed: int) -> list[tuple[np.
 
 
 def _worst_images(table: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a patient, the image of the highest label and severity, in the order of the table."""
+    """Return one row per patient, the image of the highest label and severity, in the order of the table."""
     rank = table["label"].map(LABELS.index) * 10 + table["severity"].map(("", *SEVERITIES).index)
     worst = rank.sort_values(ascending=False, kind="stable").index
     return table.loc[worst].drop_duplicates("patient_id").sort_index().reset_index(drop=True)

@@ -1,6 +1,6 @@
 """Probabilities at every threshold: ROC and precision-recall curves and their areas, with intervals.
 
-The functions take *image tables*: one row an image, with its probability averaged over repetitions, made by
+The functions take *image tables*: one row per image, with its probability averaged over repetitions, made by
 `per_image`. Areas are scikit-learn's; only the bootstrap has its own, which takes all samples at once.
 """
 

@@ -148,7 +148,7 @@ def _caption(name: str, key: int, per: str) -> str:
 
 
 def _numbers(name: str, summary: pd.DataFrame, beside: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Turn a summary table into one row an approach and measure."""
+    """Turn a summary table into one row per approach and measure."""
     rows = [
         {"table": name, "approach": approach, "quantity": measure} | summary.loc[approach, measure].to_dict()
         for approach in summary.index

@@ -46,7 +46,7 @@ def corrected_t_test(values: np.ndarray, folds: int) -> dict[str, float]:
     Parameters
     ----------
     values : array, (runs,)
-        Differences, one a run; for an interval alone, the measure itself.
+        Differences, one per run; for an interval alone, the measure itself.
     folds : int
         Of one repetition.
 

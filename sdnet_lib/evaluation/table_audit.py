@@ -97,7 +97,7 @@ def f1_sd_at_least(recall: float, other: float, recall_sd: float, other_sd: floa
 
 
 def audit(table: pd.DataFrame, negatives: int, positives: int) -> pd.DataFrame:
-    """Find numbers in the layout of Tables 4, 5 and 7 that cannot stand beside each other.
+    """Find numbers in the layout of Tables 4, 5 and 7 that contradict each other.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """The paper's tables from our predictions: read the runs, average them, set them beside the printed numbers.
 
-A table has one row an approach and, for each measure, the columns ``mean``, ``sd`` (ddof 1), ``runs`` (how
+A table has one row per approach and, for each measure, the columns ``mean``, ``sd`` (ddof 1), ``runs`` (how
 many it is defined in) and ``undefined`` (the other runs). All numbers are fractions.
 """
 
@@ -141,7 +141,7 @@ def summary(values: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     values : DataFrame
-        One row a run, one column a measure; ``approach`` is a level of the index. NaN means undefined.
+        One row per run, one column per measure; ``approach`` is a level of the index. NaN means undefined.
 
     Returns
     -------

@@ -123,7 +123,7 @@ def checks(
     Returns
     -------
     DataFrame
-        A row an image and method: `alike_last`, `alike_third` and `alike_all`, the `likeness` to the map
+        A row per image and method: `alike_last`, `alike_third` and `alike_all`, the `likeness` to the map
         after these layers have random weights (zero where that is flat), and `deletion` and `insertion`, the
         `area` under each `curve`. Then the areas for the order of the image's edges and for a random one.
     """

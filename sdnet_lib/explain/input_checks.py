@@ -17,7 +17,7 @@ SIDE_BY_SIDE = 0.5  # of a lung's width: two lungs seen from the front are at le
 
 
 def statistics(pixels: np.ndarray) -> pd.DataFrame:
-    """Return quantiles, contrast and detail of images, one row an image.
+    """Return quantiles, contrast and detail of images, one row per image.
 
     Parameters
     ----------

@@ -49,8 +49,8 @@ def measure(maps: np.ndarray, regions: Mapping[str, np.ndarray]) -> pd.DataFrame
     for name, region in regions.items():
         inside = region.reshape(len(maps), -1)
         known = (total > 0) & inside.any(1)
-        share = np.divide((flat * inside).sum(1), total, where=total > 0, out=np.zeros(len(maps)))
-        rows[f"energy_{name}"] = np.where(known, share, np.nan)
+        fraction = np.divide((flat * inside).sum(1), total, where=total > 0, out=np.zeros(len(maps)))
+        rows[f"energy_{name}"] = np.where(known, fraction, np.nan)
         hits = (highest & inside).sum(1) / highest.sum(1)
         rows[f"hit_{name}"] = np.where(known, hits, np.nan)
     return pd.DataFrame(rows)
@@ -64,7 +64,7 @@ def summarise(
     Parameters
     ----------
     table : DataFrame
-        A row an image, with the columns `by`, `values` and `patients`.
+        A row per image, with the columns `by`, `values` and `patients`.
     by, values : sequence of str
         What to group by, and what to average; NaN is left out.
     patients : str
@@ -171,7 +171,7 @@ def table(
     Returns
     -------
     DataFrame
-        A row an image and method: the columns of `measure`, and `method`.
+        A row per image and method: the columns of `measure`, and `method`.
     """
     found = {}
     for method in methods:

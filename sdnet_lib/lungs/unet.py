@@ -11,7 +11,7 @@ from torch import Tensor
 from sdnet_lib.config import pick_device
 from sdnet_lib.files import InputError, one_line
 
-IMAGE_SIZE = 256  # pixels a side of the square that the network sees
+IMAGE_SIZE = 256  # height and width in pixels of what the network sees
 WEIGHTS = Path(__file__).parent / "weights"
 
 

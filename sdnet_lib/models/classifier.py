@@ -82,7 +82,7 @@ def _targets(cohort: pd.DataFrame, classes: Sequence[str]) -> list[int]:
 def network(
     backbone: str, weights: str = "imagenet", classes: int = 2, image_size: int = 224
 ) -> tuple[nn.Sequential, tuple[float, float, float], tuple[float, float, float]]:
-    """Return the paper's CNN (a backbone, 512 units with ReLU, one output a class) and what its input needs.
+    """Return the paper's CNN (a backbone, 512 units, one output per class) and what its input needs.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def network(
     classes : int
         Two or four in the paper.
     image_size : int
-        Side of the images in pixels.
+        Height and width of the images in pixels.
 
     Returns
     -------
@@ -216,7 +216,7 @@ def fit(learner: Learner, profile: Profile, lr: float | None = None) -> pd.DataF
     Returns
     -------
     DataFrame
-        One row an epoch: `epoch` (from 1), `train_loss`, `valid_loss`.
+        One row per epoch: `epoch` (from 1), `train_loss`, `valid_loss`.
 
     Raises
     ------

@@ -36,7 +36,7 @@ class Approach(NamedTuple):
     module : str
         Below `sdnet_lib.models`.
     image_size : int
-        Side in pixels of what its paper feeds it; a small profile feeds less.
+        Height and width in pixels of what its paper feeds it; a small profile feeds less.
     crops : bool
         Whether it sees crops of the lungs or whole images.
     source, reported : str

@@ -172,7 +172,7 @@ def _make(folder: Path, size: int, row: dict[str, object]) -> dict[str, object]:
 def _write(planned: list[dict[str, object]], out: Path, size: int, workers: int | None) -> pd.DataFrame:
     """Make the images of a plan and the cohort's table; the folder appears when it is complete."""
     if size < MIN_SIZE:
-        raise InputError(f"size {size}: a phantom has at least {MIN_SIZE} pixels a side")
+        raise InputError(f"size {size}: a phantom has at least {MIN_SIZE} x {MIN_SIZE} pixels")
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise InputError(f"{out}: exists and is not an empty folder; name another one or remove it first")
     workers = workers or min(cpu_count(), len(planned) // 32 + 1)

@@ -33,7 +33,7 @@ PART_WEIGHTS = np.tile([1, 2, 4, 4], 2) / 22  # the bases are affected more ofte
 
 
 class Hospital(NamedTuple):
-    """Three tables for `sdnet_lib.data.release`, and what no hospital has: the truth, one row a study."""
+    """Three tables for `sdnet_lib.data.release`, and what no hospital has: the truth, one row per study."""
 
     studies: pd.DataFrame
     pcr: pd.DataFrame

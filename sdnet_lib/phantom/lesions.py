@@ -16,7 +16,7 @@ AFFECTED = {"Normal": (0, 0), "Mild": (1, 2), "Moderate": (3, 5), "Severe": (6, 
 AFFECTED |= {"": AFFECTED["Normal"], NORMAL_PCR: AFFECTED["Normal"]}
 _LIKELY = np.array([0.5, 0.9, 1.5, 1.8] * 2) / 9.4  # R1 to R4, L1 to L4: the bases first
 _DENSITY = {"Mild": 0.75, "Moderate": 1.0, "Severe": 1.25}
-_PATCHES = 3  # a part
+_PATCHES = 3  # per part
 _VISIBLE = 0.025  # fraction of filled air from which a pixel counts as lesion
 
 Window = tuple[slice, slice]

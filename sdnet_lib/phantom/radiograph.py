@@ -123,7 +123,7 @@ def radiograph(
 
 def _check(size: int, *, label: str, severity: str, **others: str | None) -> None:
     if size < MIN_SIZE:
-        raise InputError(f"size {size}: a phantom has at least {MIN_SIZE} pixels a side")
+        raise InputError(f"size {size}: a phantom has at least {MIN_SIZE} x {MIN_SIZE} pixels")
     known = {
         "label": ("N", "P"),
         "severity": ("", *SEVERITY),

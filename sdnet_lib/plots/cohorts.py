@@ -54,7 +54,7 @@ def extents(scores: pd.DataFrame, levels: pd.Series) -> Figure:
     Parameters
     ----------
     scores : DataFrame
-        ``extent`` (0 to 8) and ``opacity`` (0 to 6), one row an image; see `sdnet_lib.data.extents`.
+        ``extent`` (0 to 8) and ``opacity`` (0 to 6), one row per image; see `sdnet_lib.data.extents`.
     levels : Series, ordered categorical
         The level of each row; see `sdnet_lib.data.severity.extent_severities`.
     """

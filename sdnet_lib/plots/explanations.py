@@ -49,7 +49,7 @@ def explanation_rows(
     outlines: Sequence[np.ndarray] | None = None,
     note: str = "",
 ) -> Figure:
-    """Show radiographs, why positive, and why negative, as the paper's Figures 5 to 8 do: one a row.
+    """Show radiographs, why positive, and why negative, as the paper's Figures 5 to 8 do: one per row.
 
     The map of the decision has its title in bold; the other is its counterfactual.
 
@@ -95,7 +95,7 @@ def method_maps(
     titles: Sequence[str],
     outlines: Sequence[np.ndarray] | None = None,
 ) -> Figure:
-    """Show what several methods say of the same images: one image a row, one method a column.
+    """Show what several methods say of the same images: one image per row, one method per column.
 
     Maps made pixel by pixel have single pixels far above all others, so each is shown on a scale that ends
     where `BRIGHT` of its pixels lie below.
@@ -104,9 +104,9 @@ def method_maps(
     ----------
     images : sequence of array in [0, 1], (height, width)
     maps : mapping of str to sequence of array in [0, 1], (height, width)
-        A method's maps, one an image.
+        A method's maps, one per image.
     titles : sequence of str
-        One an image, written beside it.
+        One per image, written beside it.
     outlines : sequence of bool array, (height, width), optional
         For instance true lesions.
     """

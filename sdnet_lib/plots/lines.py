@@ -44,7 +44,7 @@ def loss_terms(
     Parameters
     ----------
     history : DataFrame
-        Of `fucitnet.fit`, or one with the same columns and a row a step.
+        Of `fucitnet.fit`, or one with the same columns and a row per step.
     perceptual, cross_entropy : float
         What these terms were multiplied with; the latter is the paper's lambda.
     time : str
@@ -73,7 +73,7 @@ def loss_terms(
 
 @style()
 def training_runs(histories: Mapping[str, pd.DataFrame], columns: Mapping[str, str]) -> Figure:
-    """Compare runs epoch by epoch: one panel a column of their histories, one line a run.
+    """Compare runs epoch by epoch: one panel per column of their histories, one line per run.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def margins(table: pd.DataFrame) -> Figure:
 
 @style()
 def change_curves(curves: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
-    """Show how an answer changes while pixels vanish or appear: a panel a kind of curve, a line a method.
+    """Show how an answer changes while pixels vanish or appear: a panel per kind of curve, a line per method.
 
     Parameters
     ----------

@@ -87,7 +87,7 @@ def run_spread(
     names: Mapping[str, str] | None = None,
     baseline: float | None = None,
 ) -> Figure:
-    """Show a measure of every run: one line an approach, one dot a run, a bar at the mean.
+    """Show a measure of every run: one line per approach, one dot per run, a bar at the mean.
 
     Dots of one repetition share a height, so that a repetition that went badly shows as a line.
 
@@ -117,7 +117,7 @@ def run_spread(
     figure.legends.clear()  # the rows have names
     if baseline is not None:
         axes[0, 0].axvline(baseline, **CHANCE)
-    axes[0, 0].set(xlabel=f"{measure}, one dot a run, bar: mean", ylabel="")
+    axes[0, 0].set(xlabel=f"{measure}, one dot per run, bar: mean", ylabel="")
     return figure
 
 
@@ -194,7 +194,7 @@ def _stacked(tables: Mapping[str, pd.DataFrame], names: Mapping[str, str] | None
 def reliability_diagram(
     tables: Mapping[str, pd.DataFrame], *, names: Mapping[str, str] | None = None
 ) -> Figure:
-    """Show what happens against what is predicted, one panel an approach, with how many images say so.
+    """Show what happens against what is predicted, one panel per approach, with how many images say so.
 
     Parameters
     ----------

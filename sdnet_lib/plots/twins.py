@@ -29,7 +29,7 @@ def twin_rows(images: np.ndarray, twins: np.ndarray, titles: Sequence[str]) -> F
     twins : array in [0, 1], (n, 2, 3, size, size)
         x+ and x-, from `fucitnet.transform`.
     titles : sequence of str
-        One an image, written beside it.
+        One per image, written beside it.
     """
     images, twins = np.asarray(images, float), np.asarray(twins, float)
     change = twins.mean(2) - images[:, None]
@@ -69,7 +69,7 @@ def twin_answers(
     classes : sequence of str
         Names in the order of the columns; those that begin with P wear the colour of P.
     titles : sequence of str
-        One an image.
+        One per image.
     cols : int
         Panels in a row.
     """

@@ -221,9 +221,9 @@ def _keep(chapter: Chapter, status: int, scratch: Path, output: Path, strict: bo
 def problems(executed: NotebookNode, strict: bool = False) -> list[str]:
     """Return what keeps an executed notebook out of the book, one line each.
 
-    Jupyter Book, told not to execute, publishes stored tracebacks and cells that never ran without a warning;
-    so they are looked for here. On stderr, our own warnings and tracebacks count. What a library prints there
-    is not the reader's problem, but a maintainer's: only `strict` refuses it.
+    Jupyter Book does not execute, and publishes stored tracebacks and cells that never ran without a
+    warning; so they are looked for here. On stderr, our own warnings and tracebacks count. What a library
+    prints there is not the reader's problem, but a maintainer's: only `strict` refuses it.
     """
     found, expected, printed = [], 1, stderr_of(executed)
     for number, cell in enumerate(executed.cells):

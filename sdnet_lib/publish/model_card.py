@@ -46,7 +46,7 @@ def write() -> str:
 
 
 def where(stored: pd.DataFrame) -> list[Table]:
-    """Return a table a measure, of all levels of severity together, and one by severity for the model."""
+    """Return a table per measure, of all levels of severity together, and one by severity for the model."""
     found = []
     everyone = stored[stored["severity"] == "all"]
     for value, caption in VALUES.items():
@@ -63,7 +63,7 @@ def where(stored: pd.DataFrame) -> list[Table]:
 
 
 def checks(stored: pd.DataFrame) -> list[Table]:
-    """Return a table a network of what `explain.faithfulness.checks` found: a row a method."""
+    """Return a table per network of what `explain.faithfulness.checks` found: a row per method."""
     found, part = [], stored[stored["value"].isin(CHECKED)]
     for (cohort, approach), group in part.groupby(["cohort", "approach"], sort=False):
         rows = []

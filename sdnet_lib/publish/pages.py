@@ -42,7 +42,7 @@ def stage(
         else:
             nbformat.write(_not_run(nbformat.read(notebook, as_version=4)), copy)
     (folder / "book" / "this_run.md").write_text(this_run(executed, parameters))
-    from sdnet_lib.publish import (  # which import torch; the command line shall not wait for it
+    from sdnet_lib.publish import (  # which import torch; the command line should not wait for it
         model_card,
         results_page,
     )

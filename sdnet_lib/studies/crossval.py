@@ -93,7 +93,7 @@ def without_normal_pcr(cohort: pd.DataFrame) -> pd.DataFrame:
 
 
 def default_jobs() -> int:
-    """Return how many runs go side by side if nobody says: one a core, or one on a GPU."""
+    """Return how many runs go side by side if nobody says: one per core, or one on a GPU."""
     return 1 if pick_device().type == "cuda" else cpu_count()
 
 

@@ -61,7 +61,7 @@ def find_files(sources: Sequence[str | Path]) -> list[Path]:
 
 
 def predict(sources: Sequence[str | Path], out: str | Path, models: Sequence[Model]) -> pd.DataFrame:
-    """Predict images; write one panel an image and ``predictions.csv`` for all.
+    """Predict images; write one panel per image and ``predictions.csv`` for all.
 
     Parameters
     ----------

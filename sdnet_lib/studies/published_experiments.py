@@ -102,7 +102,7 @@ def gathered(folder: Path) -> tuple[dict[str, pd.DataFrame], dict]:
 
 
 def condense(origins: Sequence[dict]) -> dict:
-    """Put the provenance of many runs into one: what they share once, and a line a run."""
+    """Put the provenance of many runs into one: what they share once, and a line per run."""
     first = origins[0]
     return {
         **{key: first[key] for key in ("cohort", "device", "threads", "versions", "seed")},

@@ -1,7 +1,7 @@
 """Where do networks look, on real films and on drawn ones? Stored for chapter 7 and the model card.
 
 The stored table has one row a measurement: `cohort`, `approach`, `method`, `severity` (``all`` or a level),
-`value` (one of `VALUES` and `CHECKS`), `images`, `mean`, `low`, `high` (shares, with 95 % intervals), and
+`value` (one of `VALUES` and `CHECKS`), `images`, `mean`, `low`, `high` (fractions, with 95 % intervals), and
 `code`, a hash of the code that measured. No image is stored.
 """
 
@@ -30,7 +30,7 @@ from sdnet_lib.studies.study import Run, pixels
 
 IMAGE_SIZE = 128  # of what the networks of the real cohorts see, and of all regions
 METHODS = ("grad-cam", "grad-cam++", "lrp", "gradient", "integrated-gradients", *localisation.BASELINES)
-# Integrated gradients pass through the generators sixteen times there and back: too dear for two cores.
+# Integrated gradients pass through the generators sixteen times there and back: too slow for two cores.
 THROUGH_GENERATORS = tuple(method for method in METHODS if method != "integrated-gradients")
 APPROACHES = ("resnet50", "resnet50-crop")
 COHORTS = ("shenzhen", "covidx-mini", "phantom")

@@ -1,6 +1,6 @@
 """The experiments of chapter 1 on real images: how far shortcuts get, at home and on another hospital.
 
-The stored table has one row an experiment: `trained_on`, `tested_on`, `model`, `shortcut` (what the model
+The stored table has one row per experiment: `trained_on`, `tested_on`, `model`, `shortcut` (what the model
 sees), `folds` (networks behind the row), `auc_lowest` and `auc_highest` (of single fine-tuned networks, where
 several are averaged), and those of `audit.shortcuts.scores`.
 """
@@ -89,7 +89,7 @@ def compute(
 
 
 def _experiments(made: dict[str, Material], folds: int) -> Iterator[dict]:
-    """Run everything, cheap before dear; yield one row of the table an experiment."""
+    """Run everything, the cheap before the expensive; yield one row of the table per experiment."""
     for label, (name, query) in COHORTS.items():
         cohort = made[name].cohort
         rows = np.flatnonzero(cohort.eval(query)) if query else np.arange(len(cohort))
@@ -125,7 +125,7 @@ def pixels(on: Material, shown: str) -> np.ndarray:
 
 
 def features(on: Material, shown: str) -> np.ndarray:
-    """Return what a model gets of what is shown, one row an image."""
+    """Return what a model gets of what is shown, one row per image."""
     if shown == shortcuts.THUMBNAIL:
         return shortcuts.thumbnails(pixels(on, shortcuts.FULL))
     if shown == shortcuts.FILE:

@@ -203,7 +203,7 @@ class Study:
         Returns
         -------
         DataFrame
-            One row a run, in the order in which they are done: `approach`, `repeat`, `fold`, `done`,
+            One row per run, in the order in which they are done: `approach`, `repeat`, `fold`, `done`,
             `seconds`: what it took or, for a missing run, what its approach took on average so far (NaN if
             unknown).
         """

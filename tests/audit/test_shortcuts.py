@@ -9,14 +9,14 @@ from sdnet_lib.audit import shortcuts
 from sdnet_lib.data import images
 from sdnet_lib.data.splits import splits
 
-SIDE = 50
+IMAGE_SIZE = 50
 
 
 def make_cohort(folder, n: int = 40) -> pd.DataFrame:
-    """Radiographs of noise with two square lungs; two images a patient."""
+    """Radiographs of noise with two square lungs; two images per patient."""
     rng, rows = np.random.default_rng(0), []
     for number in range(n):
-        image, mask = rng.uniform(0.3, 0.7, (SIDE, SIDE)), np.zeros((SIDE, SIDE))
+        image, mask = rng.uniform(0.3, 0.7, (IMAGE_SIZE, IMAGE_SIZE)), np.zeros((IMAGE_SIZE, IMAGE_SIZE))
         mask[10:40, 8:22] = mask[10:40, 28:42] = 1
         names = [str(folder / f"{kind}{number}.png") for kind in ("image", "mask")]
         images.write_gray(names[0], image)
@@ -48,9 +48,9 @@ def coarse(pixels: np.ndarray) -> np.ndarray:
 
 
 def blanked(shortcut: str) -> tuple[np.ndarray, np.ndarray]:
-    mask = np.zeros((SIDE, SIDE), bool)
+    mask = np.zeros((IMAGE_SIZE, IMAGE_SIZE), bool)
     mask[10:40, 8:22] = mask[10:40, 28:42] = True
-    return mask, shortcuts.blank(np.full((1, SIDE, SIDE), 200, np.uint8), mask[None], shortcut)[0]
+    return mask, shortcuts.blank(np.full((1, IMAGE_SIZE, IMAGE_SIZE), 200, np.uint8), mask[None], shortcut)[0]
 
 
 def test_each_shortcut_hides_more_than_the_one_before():
@@ -73,13 +73,13 @@ def test_the_box_covers_what_lies_between_the_lungs():
 
 def test_the_border_is_the_same_whatever_the_lungs():
     image = blanked(shortcuts.BORDER)[1]
-    assert (image == 200).sum() == SIDE**2 - (SIDE - 8) ** 2 and (image[4:-4, 4:-4] == 0).all()
+    assert (image == 200).sum() == IMAGE_SIZE**2 - (IMAGE_SIZE - 8) ** 2 and (image[4:-4, 4:-4] == 0).all()
 
 
 @pytest.mark.parametrize("shortcut", [shortcuts.LUNGS, shortcuts.BOX])
 def test_where_no_lungs_are_found_only_the_border_is_kept(shortcut):
-    pixels = np.full((1, SIDE, SIDE), 200, np.uint8)
-    none = np.zeros((1, SIDE, SIDE), bool)
+    pixels = np.full((1, IMAGE_SIZE, IMAGE_SIZE), 200, np.uint8)
+    none = np.zeros((1, IMAGE_SIZE, IMAGE_SIZE), bool)
     assert np.array_equal(
         shortcuts.blank(pixels, none, shortcut), shortcuts.blank(pixels, none, shortcuts.BORDER)
     )
@@ -87,15 +87,17 @@ def test_where_no_lungs_are_found_only_the_border_is_kept(shortcut):
 
 
 def test_masks_of_a_synthetic_cohort_are_the_truth(cohort):
-    masks = shortcuts.lung_masks(cohort.iloc[:3], SIDE)
-    assert masks.shape == (3, SIDE, SIDE) and masks.dtype == bool
+    masks = shortcuts.lung_masks(cohort.iloc[:3], IMAGE_SIZE)
+    assert masks.shape == (3, IMAGE_SIZE, IMAGE_SIZE) and masks.dtype == bool
     assert masks[0].sum() == pytest.approx(2 * 30 * 14, rel=0.02)
 
 
 def test_masks_of_any_other_cohort_come_from_the_network(cohort, monkeypatch):
+    shape = (IMAGE_SIZE, IMAGE_SIZE)
+
     def segment(table):
         for row in table.iloc[::-1].to_dict("records"):  # network by network, hence in another order
-            yield row, np.zeros((SIDE, SIDE)), np.full((SIDE, SIDE), row["image_id"] == "i1")
+            yield row, np.zeros(shape), np.full(shape, row["image_id"] == "i1")
 
     monkeypatch.setattr(shortcuts.segmentation, "segment", segment)
     masks = shortcuts.lung_masks(cohort.drop(columns="lesion_mask").iloc[:3], 10)
@@ -195,7 +197,7 @@ def test_an_audit_finds_the_marker_in_the_border(cohort, tmp_path):
         images.write_gray(tmp_path / f"{row.image_id}.png", image)
     marked["file"] = [str(tmp_path / f"{name}.png") for name in marked["image_id"]]
     clean, biased = (
-        shortcuts.audit(table, image_size=SIDE, folds=4, look=coarse).set_index("shortcut")["auc"]
+        shortcuts.audit(table, image_size=IMAGE_SIZE, folds=4, look=coarse).set_index("shortcut")["auc"]
         for table in (cohort, marked)
     )
     assert list(clean.index) == [

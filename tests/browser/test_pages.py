@@ -7,7 +7,7 @@ import pytest
 from bs4 import BeautifulSoup
 from playwright.sync_api import expect
 
-ELSEWHERE = re.compile(r"^(https?:|mailto:|data:)")
+EXTERNAL = re.compile(r"^(https?:|mailto:|data:)")
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +66,7 @@ def test_internal_links_lead_somewhere(html, pages):
     for name, page in pages.items():
         for link in page.select("a[href], img[src], link[href], script[src]"):
             target = link.get("href") or link.get("src")
-            if ELSEWHERE.match(target):
+            if EXTERNAL.match(target):
                 continue
             path, anchor = urldefrag(target)
             file = ((html / name).parent / unquote(path.split("?")[0])).resolve() if path else html / name
@@ -82,7 +82,7 @@ def test_nothing_is_loaded_from_elsewhere(pages):
     for name, page in pages.items():
         for tag in page.select("script[src], link[rel=stylesheet], img[src], iframe[src]"):
             source = tag.get("src") or tag.get("href")
-            assert not ELSEWHERE.match(source), (name, source)
+            assert not EXTERNAL.match(source), (name, source)
 
 
 def test_exercises_have_folded_solutions(chapters):

@@ -36,7 +36,7 @@ def study(
     seed=0,
     everybody=False,
 ) -> pd.DataFrame:
-    """A cross-validation by chance, two images a patient; later approaches are better.
+    """A cross-validation by chance, two images per patient; later approaches are better.
 
     With `everybody` each fold tests all images, as networks do on another cohort.
     """

@@ -18,8 +18,8 @@ def test_scikit_learn_agrees_on_brier_score_and_bins(seed):
     truth = images["label"] == "P"
     assert decisions.brier_score(images) == pytest.approx(brier_score_loss(truth, images["prob_P"]))
     found = decisions.reliability(images, draws=20)
-    share, mean = calibration_curve(truth, images["prob_P"], n_bins=10)
-    assert found["fraction_positive"].tolist() == pytest.approx(list(share))
+    fraction, mean = calibration_curve(truth, images["prob_P"], n_bins=10)
+    assert found["fraction_positive"].tolist() == pytest.approx(list(fraction))
     assert found["mean_prob"].tolist() == pytest.approx(list(mean))
     assert found["images"].sum() == len(images)
 

@@ -36,10 +36,10 @@ def test_more_repetitions_cannot_make_the_error_vanish():
 
 def test_the_corrected_test_keeps_its_level_where_the_plain_one_does_not():
     """Two models that are equally good: differences of runs share a part, as training sets do."""
-    rng, folds, runs, share = np.random.default_rng(0), 5, 25, 1 / 5
+    rng, folds, runs, common = np.random.default_rng(0), 5, 25, 1 / 5
     plain = corrected = 0
     for _ in range(400):
-        values = np.sqrt(share) * rng.normal() + np.sqrt(1 - share) * rng.normal(size=runs)
+        values = np.sqrt(common) * rng.normal() + np.sqrt(1 - common) * rng.normal(size=runs)
         corrected += statistics.corrected_t_test(values, folds)["p"] < 0.05
         plain += stats.ttest_1samp(values, 0).pvalue < 0.05
     assert plain / 400 > 0.3 and corrected / 400 < 0.08

@@ -12,7 +12,7 @@ from sdnet_lib.models.classifier import network
 from sdnet_lib.phantom import radiograph
 from sdnet_lib.studies import published, published_pointing
 
-SIDE = 32
+IMAGE_SIZE = 32
 LITE0 = "tf_efficientnet_lite0"
 
 
@@ -28,7 +28,7 @@ class Brightness(nn.Module):
 
     def forward(self, x):
         x = self.picture(x)
-        upper, lower = x[:, 0, : SIDE // 2].mean((1, 2)), x[:, 0, SIDE // 2 :].mean((1, 2))
+        upper, lower = x[:, 0, : IMAGE_SIZE // 2].mean((1, 2)), x[:, 0, IMAGE_SIZE // 2 :].mean((1, 2))
         return self.linear(torch.stack([lower, upper], 1))
 
 
@@ -40,7 +40,7 @@ def predictor() -> predictors.Single:
 @pytest.fixture(scope="module")
 def real() -> predictors.Single:
     torch.manual_seed(0)
-    return predictors.Single(*network(LITE0, "imagenet", 2, SIDE))
+    return predictors.Single(*network(LITE0, "imagenet", 2, IMAGE_SIZE))
 
 
 def test_energy_and_hits_by_hand():
@@ -95,7 +95,7 @@ def test_the_body_is_what_is_not_air():
 
 
 def test_maps_of_crops_are_put_back_before_they_are_measured(predictor):
-    pixels = np.full((1, SIDE, SIDE), 200, np.uint8)
+    pixels = np.full((1, IMAGE_SIZE, IMAGE_SIZE), 200, np.uint8)
     whole = np.zeros((1, 64, 64), bool)
     whole[:, 10:26, 20:52] = True
     facts = {"image_id": ["a"], "patient_id": ["a"], "label": ["P"], "severity": [""]}
@@ -107,9 +107,9 @@ def test_maps_of_crops_are_put_back_before_they_are_measured(predictor):
 
 
 def test_a_map_of_random_weights_is_another_map(real):
-    pixels = np.random.default_rng(0).integers(0, 256, (3, SIDE, SIDE), np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (3, IMAGE_SIZE, IMAGE_SIZE), np.uint8)
     before = saliency.pair(real, pixels, "gradient")[:, 1]
-    last, all_ = (faithfulness.randomised(real, share) for share in (0.01, 1))
+    last, all_ = (faithfulness.randomised(real, fraction) for fraction in (0.01, 1))
     assert [torch.equal(a, b) for a, b in zip(real.parameters(), last.parameters(), strict=True)].count(
         False
     ) == 2
@@ -120,10 +120,10 @@ def test_a_map_of_random_weights_is_another_map(real):
 
 
 def test_the_answer_falls_first_where_the_map_is_right(predictor):
-    pixels = np.zeros((2, SIDE, SIDE), np.uint8)
-    pixels[:, : SIDE // 2, ::2] = 250
-    right = np.zeros((2, SIDE, SIDE))
-    right[:, : SIDE // 2] = 1
+    pixels = np.zeros((2, IMAGE_SIZE, IMAGE_SIZE), np.uint8)
+    pixels[:, : IMAGE_SIZE // 2, ::2] = 250
+    right = np.zeros((2, IMAGE_SIZE, IMAGE_SIZE))
+    right[:, : IMAGE_SIZE // 2] = 1
     curves = {
         (kind, sign): faithfulness.curve(predictor, pixels, sign * right, "P", kind)
         for kind in ("deletion", "insertion")
@@ -140,7 +140,7 @@ def test_the_answer_falls_first_where_the_map_is_right(predictor):
 
 
 def test_checks_beside_an_order_that_knows_nothing(real):
-    pixels = np.random.default_rng(0).integers(0, 256, (3, SIDE, SIDE), np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (3, IMAGE_SIZE, IMAGE_SIZE), np.uint8)
     facts = pd.DataFrame({"image_id": list("abc"), "patient_id": list("abc"), "label": "P", "severity": ""})
     found = faithfulness.checks(real, facts, pixels, ["gradient", "lrp"])
     assert list(found["method"].unique()) == ["gradient", "lrp", "edges", faithfulness.RANDOM]
@@ -153,7 +153,7 @@ def test_checks_beside_an_order_that_knows_nothing(real):
 
 
 def test_dropout_doubts_more_where_the_answer_hangs_on_few_units(real):
-    pixels = np.random.default_rng(0).integers(0, 256, (20, SIDE, SIDE), np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (20, IMAGE_SIZE, IMAGE_SIZE), np.uint8)
     state = torch.get_rng_state()
     first, again = (uncertainty.by_dropout(real, pixels, passes=9, seed=1) for _ in range(2))
     assert torch.equal(state, torch.get_rng_state()) and np.array_equal(first.entropy, again.entropy)
@@ -169,7 +169,7 @@ def test_dropout_doubts_more_where_the_answer_hangs_on_few_units(real):
 
 
 def test_networks_that_agree_have_nothing_to_tell_each_other(real, predictor):
-    pixels = np.random.default_rng(0).integers(0, 256, (4, SIDE, SIDE), np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (4, IMAGE_SIZE, IMAGE_SIZE), np.uint8)
     twice, both = (uncertainty.of_networks(pair, pixels) for pair in ([real, real], [real, predictor]))
     assert np.allclose(twice.information, 0, atol=1e-9) and (both.information > 0).all()
 
@@ -208,7 +208,7 @@ def test_the_stored_measurements():
         "--data DIR"
     )
     known = table.dropna(subset=["mean"])
-    shares = known[~known["value"].str.startswith("alike_")]
-    assert set(table["cohort"]) == set(published_pointing.COHORTS) and shares["mean"].between(0, 1).all()
+    fractions = known[~known["value"].str.startswith("alike_")]
+    assert set(table["cohort"]) == set(published_pointing.COHORTS) and fractions["mean"].between(0, 1).all()
     assert set(table["value"]) == {*published_pointing.VALUES, *published_pointing.CHECKS}
     assert ((known["low"] <= known["mean"]) & (known["mean"] <= known["high"])).all()

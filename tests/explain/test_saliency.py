@@ -11,7 +11,7 @@ from sdnet_lib.models import fusion, predictors
 from sdnet_lib.models.classifier import network
 from sdnet_lib.models.sdnet import Sdnet
 
-SIDE = 32
+IMAGE_SIZE = 32
 LITE0 = "tf_efficientnet_lite0"
 
 
@@ -51,28 +51,28 @@ class Halves(Corners):
 
 @pytest.fixture(scope="module")
 def pixels() -> np.ndarray:
-    return np.random.default_rng(0).integers(60, 200, (3, SIDE, SIDE), np.uint8)
+    return np.random.default_rng(0).integers(60, 200, (3, IMAGE_SIZE, IMAGE_SIZE), np.uint8)
 
 
 @pytest.fixture(scope="module")
 def single() -> predictors.Single:
     torch.manual_seed(0)
-    return predictors.Single(*network(LITE0, "none", 2, SIDE))
+    return predictors.Single(*network(LITE0, "none", 2, IMAGE_SIZE))
 
 
 @pytest.fixture(scope="module")
 def sdnet() -> Sdnet:
     torch.manual_seed(0)
     generators = [nn.Conv2d(3, 3, 3, padding=1) for _ in range(2)]
-    return Sdnet(*generators, *network(LITE0, "none", 4, SIDE))
+    return Sdnet(*generators, *network(LITE0, "none", 4, IMAGE_SIZE))
 
 
 @pytest.mark.parametrize("method", saliency.METHODS)
 def test_each_method_finds_the_half_that_an_answer_looks_at(method, pixels):
     columns, maps = saliency.explained(predictors.Single(Halves()), pixels, method)
-    left, right = maps[..., : SIDE // 2].mean((2, 3)), maps[..., SIDE // 2 :].mean((2, 3))
+    left, right = maps[..., : IMAGE_SIZE // 2].mean((2, 3)), maps[..., IMAGE_SIZE // 2 :].mean((2, 3))
     assert (left[:, 0] > 5 * right[:, 0]).all() and (right[:, 1] > 5 * left[:, 1]).all()
-    assert maps.shape == (3, 2, SIDE, SIDE) and maps.min() >= 0 and maps.max() == pytest.approx(1)
+    assert maps.shape == (3, 2, IMAGE_SIZE, IMAGE_SIZE) and maps.min() >= 0 and maps.max() == pytest.approx(1)
     assert np.allclose(columns["prob_N"] + columns["prob_P"], 1)
 
 
@@ -91,12 +91,12 @@ def test_maps_and_predictions_do_not_depend_on_the_company(method, kind, pixels,
 def test_grad_cam_is_captum_s(pixels, single):
     from captum.attr import LayerGradCam
 
-    name = saliency.layers(single, SIDE)[-1]
+    name = saliency.layers(single, IMAGE_SIZE)[-1]
     cam = LayerGradCam(single, single.network.get_submodule(name))
     images = predictors.to_images(pixels)
     for column in range(2):
         found = cam.attribute(images, target=column, relu_attributions=True).detach()
-        large = nn.functional.interpolate(found, (SIDE, SIDE), mode="bilinear", align_corners=False)
+        large = nn.functional.interpolate(found, (IMAGE_SIZE,) * 2, mode="bilinear", align_corners=False)
         theirs = large / large.amax((2, 3), keepdim=True).clamp_min(1e-12)
         assert np.allclose(saliency.pair(single, pixels)[:, column], theirs[:, 0].numpy(), atol=1e-4)
 
@@ -168,12 +168,12 @@ def test_relevance_is_kept_on_its_way(single):
 @pytest.mark.parametrize("backbone", [LITE0, "resnet18", "densenet121"])
 def test_the_copy_for_relevance_says_what_the_network_says(backbone):
     torch.manual_seed(0)
-    built = network(backbone, "none", 2, SIDE)[0].eval()
+    built = network(backbone, "none", 2, IMAGE_SIZE)[0].eval()
     for layer in built.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.running_mean.normal_(0, 0.1)
             layer.running_var.uniform_(0.5, 2)
-    view = torch.rand(2, 3, SIDE, SIDE)
+    view = torch.rand(2, 3, IMAGE_SIZE, IMAGE_SIZE)
     with torch.no_grad(), relevance.canonical(built, view) as copied:
         assert torch.allclose(copied(view), built(view), atol=2e-3)
 

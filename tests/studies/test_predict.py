@@ -32,9 +32,9 @@ def card(approach: str, image_size: int = 64, **changes: object) -> dict:
 
 
 def model(approach: str = "resnet50-crop", image_size: int = 64, **changes: object) -> model_file.Model:
-    told = card(approach, image_size, **changes)
-    predictor = find(approach).build(model_file._profile(told))
-    return model_file.Model(predictor.ready(), told)
+    facts = card(approach, image_size, **changes)
+    predictor = find(approach).build(model_file._profile(facts))
+    return model_file.Model(predictor.ready(), facts)
 
 
 @pytest.fixture(scope="module")
@@ -83,9 +83,9 @@ def test_a_prediction_is_that_of_the_cohort_s_own_crops(films, tmp_path):
     facts = {"image_id": ["a", "b", "c"], "file": files, "label": ["N", "P", "P"]}
     cohort = check_cohort(complete(pd.DataFrame(facts), "films"))
     crops = crop_cohort(cohort, tmp_path / "crops")
-    told = one.predictor.predict(one.approach.read(crops, one.image_size))["prob_P"]
+    expected = one.predictor.predict(one.approach.read(crops, one.image_size))["prob_P"]
     table = predict.predict([films], tmp_path / "out", [one])
-    assert np.allclose(table["prob_P"], told, atol=1e-4)
+    assert np.allclose(table["prob_P"], expected, atol=1e-4)
 
 
 def test_bad_files_are_reported_and_the_others_go_on(films, tmp_path):
@@ -136,10 +136,10 @@ def test_folders_that_cannot_be_used(films, tmp_path):
 def test_several_models_are_averaged_and_must_fit(films, tmp_path):
     first, second = model(), model()
     pixels = np.random.default_rng(0).integers(0, 256, (2, 64, 64), np.uint8)
-    told = predict.ask([first.predictor, second.predictor], pixels)
+    answers = predict.ask([first.predictor, second.predictor], pixels)
     both = [one.predictor.predict(pixels)["prob_P"] for one in (first, second)]
-    assert np.allclose(told.positive, np.mean(both, 0), atol=1e-5)
-    assert told.maps.shape == (2, 2, 64, 64) and told.maps.max() == pytest.approx(1)
+    assert np.allclose(answers.positive, np.mean(both, 0), atol=1e-5)
+    assert answers.maps.shape == (2, 2, 64, 64) and answers.maps.max() == pytest.approx(1)
     with pytest.raises(InputError, match="one approach and image size"):
         predict.predict([films], tmp_path / "out", [first, model(image_size=96)])
 
@@ -148,9 +148,9 @@ def test_several_models_are_averaged_and_must_fit(films, tmp_path):
 def test_models_of_other_kinds_are_asked_alike(approach):
     one = model(approach, 32)
     pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 32), np.uint8)
-    told = predict.ask([one.predictor], pixels)
-    assert np.allclose(told.positive, one.predictor.predict(pixels)["prob_P"], atol=1e-4)
-    assert (told.entropy >= 0).all() and (told.entropy <= 1).all()
+    answers = predict.ask([one.predictor], pixels)
+    assert np.allclose(answers.positive, one.predictor.predict(pixels)["prob_P"], atol=1e-4)
+    assert (answers.entropy >= 0).all() and (answers.entropy <= 1).all()
 
 
 def test_unusual_images_are_warned_about(films, tmp_path):
@@ -204,20 +204,20 @@ def test_interrupted_it_keeps_what_it_has_and_names_the_rest(tmp_path):
 def test_the_shipped_models_are_what_their_cards_say():
     assert model_file.shipped() == ["biased-demo", "synthetic"] == sorted(final.SHIPPED)
     for name, (_, approach, changes) in final.SHIPPED.items():
-        told = model_file.read(name)
-        assert told.card["approach"] == approach and told.image_size == changes["image_size"]
-        assert told.card["limits"][0] == final.REMARKS[name] and told.card["warning"] == model_file.NO_DEVICE
+        read = model_file.read(name)
+        assert read.card["approach"] == approach and read.image_size == changes["image_size"]
+        assert read.card["limits"][0] == final.REMARKS[name] and read.card["warning"] == model_file.NO_DEVICE
         assert (model_file.SHIPPED / f"{name}.safetensors").stat().st_size < 10 * 2**20
-        assert told.card["cross_validation"]["runs"] == 5 and "/" not in told.card["command"]
+        assert read.card["cross_validation"]["runs"] == 5 and "/" not in read.card["command"]
 
 
 def test_the_default_model_finds_severe_phantoms_that_it_has_never_seen(tmp_path):
-    told = model_file.read(model_file.DEFAULT)
+    stored = model_file.read(model_file.DEFAULT)
     for number in range(8):
         severity = "Severe" if number % 2 else ""
         drawn = radiograph.radiograph(5000 + number, size=256, label="NP"[number % 2], severity=severity)
         images.write_gray(tmp_path / "films" / f"{number}.png", drawn.image)
-    table = predict.predict([tmp_path / "films"], tmp_path / "out", [told])
+    table = predict.predict([tmp_path / "films"], tmp_path / "out", [stored])
     assert (table["prob_P"][1::2].min() > table["prob_P"][::2].mean()) and (table["label"][1::2] == "P").all()
 
 
@@ -230,10 +230,10 @@ def test_a_cohort_becomes_a_model_with_a_card(tmp_path, monkeypatch):
     assert np.allclose(
         made.predictor.predict(pixels)["prob_P"], read.predictor.predict(pixels)["prob_P"], atol=1e-2
     )
-    told = read.card
-    assert told["cohort"]["images"] == 48 and told["code"]["hash"] == code_hash()
-    assert told["cross_validation"]["runs"] == 2 and len(told["cross_validation"]["auc"]) == 3
-    assert read_json(file.with_suffix(".json")) == told
+    facts = read.card
+    assert facts["cohort"]["images"] == 48 and facts["code"]["hash"] == code_hash()
+    assert facts["cross_validation"]["runs"] == 2 and len(facts["cross_validation"]["auc"]) == 3
+    assert read_json(file.with_suffix(".json")) == facts
     assert "cross-validation, 2 runs" in final.summary(read, file)
 
 

@@ -52,7 +52,7 @@ class BayesianResNet(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return one output a class, before the softmax; outside of training without dropout."""
+        """Return one output per class, before the softmax; outside of training without dropout."""
         return self.head(self.body(x))
 
 
@@ -62,7 +62,7 @@ def network(image_size: int, classes: int = 2, weights: str | None = None) -> Ba
     Parameters
     ----------
     image_size : int
-        Side of the images in pixels, at least 32; no layer depends on it.
+        Height and width of the images in pixels, at least 32; no layer depends on it.
     classes : int
         Four in the article: normal, bacterial, viral, COVID-19.
     weights : str, optional

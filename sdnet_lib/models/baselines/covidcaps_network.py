@@ -99,7 +99,7 @@ def network(image_size: int, classes: int = 2) -> CovidCaps:
     Parameters
     ----------
     image_size : int
-        Side of the images in pixels, at least 14; no layer depends on it.
+        Height and width of the images in pixels, at least 14; no layer depends on it.
     classes : int
         Two in the published network, five in its pre-training on ChestX-ray14.
 

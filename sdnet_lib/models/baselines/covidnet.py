@@ -195,7 +195,7 @@ def two_classes(probabilities: np.ndarray) -> dict[str, np.ndarray]:
         If there are not three columns.
     """
     if probabilities.ndim != 2 or probabilities.shape[1] != len(CLASSES):
-        raise InputError(f"three probabilities an image are needed, not an array {probabilities.shape}")
+        raise InputError(f"three probabilities per image are needed, not an array {probabilities.shape}")
     # the smallest number keeps 0 / 0 out where pneumonia has it all
     negative, positive = (probabilities[:, [0, COVID]] + np.finfo(np.float32).tiny).T
     return {

@@ -32,7 +32,7 @@ class Variant(NamedTuple):
     head : str
         ``dense``: flatten and two layers of 1024; ``pool``: global average and one layer.
     image_size : int
-        Side of the input in pixels.
+        Height and width of the input in pixels.
     parameters, macs : float
         Published size of the release, in millions, and its cost at `image_size`, in thousand millions of
         multiply-adds. Ours are in the tests.
@@ -107,7 +107,7 @@ class CovidNet(nn.Module):
         self.head = _head(variant.head, classes, image_size)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return one output a class, before the softmax."""
+        """Return one output per class, before the softmax."""
         total = self.stem(x)
         terms = []
         for number, stage in enumerate(self.stages):
@@ -140,7 +140,7 @@ def network(variant: str, classes: int, image_size: int) -> CovidNet:
     classes : int
         Outputs. The paper keeps three when it retrains, see `covidnet.CLASSES`.
     image_size : int
-        Side of the images in pixels, at least 31.
+        Height and width of the images in pixels, at least 31.
 
     Raises
     ------

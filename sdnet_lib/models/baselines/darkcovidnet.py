@@ -39,7 +39,7 @@ def network(image_size: int, classes: int = 2) -> nn.Sequential:
     Parameters
     ----------
     image_size : int
-        Side of the images in pixels, at least 8.
+        Height and width of the images in pixels, at least 8.
     classes : int
         Two or three in the notebooks.
 

@@ -33,7 +33,7 @@ def vgg19(image_size: int, classes: int = 2) -> nn.Sequential:
     Parameters
     ----------
     image_size : int
-        Side of the images in pixels, at least 32; the first dense layer depends on it.
+        Height and width of the images in pixels, at least 32; the first dense layer depends on it.
     classes : int
         Four in the code: normal, bacterial, viral, COVID-19.
 
@@ -83,7 +83,7 @@ def densenet161(image_size: int, classes: int = 2) -> nn.Sequential:
     Parameters
     ----------
     image_size : int
-        Side of the images in pixels; no layer depends on it.
+        Height and width of the images in pixels; no layer depends on it.
     classes : int
         Four in the code.
 

@@ -30,7 +30,8 @@ def network(image_size: int, classes: int = 2, weights: str | None = None) -> nn
     Parameters
     ----------
     image_size : int
-        Side of the images in pixels, at least 32; no layer depends on it. The article has 200 x 266.
+        Height and width of the images in pixels, at least 32; no layer depends on it. The article has
+        200 x 266.
     classes : int
         Two or three in the article.
     weights : str, optional

@@ -44,7 +44,7 @@ class Checkpoint(Callback):
     Attributes
     ----------
     history : list of dict
-        A row an epoch, of `COLUMNS`.
+        A row per epoch, of `COLUMNS`.
     best : int
         The epoch, counted from 1, of the lowest validation loss; 0 before there is one.
 

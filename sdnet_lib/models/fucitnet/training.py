@@ -82,7 +82,7 @@ def fit(
     pixels : uint8 array, (n, image_size, image_size)
         For instance from `classifier.read_pixels`, of a cropped cohort.
     labels : sequence of str
-        N or P, one an image.
+        N or P, one per image.
     train, valid : sequence of int
         Positions of the images to learn from, and of those that decide when to stop and which lambda is best.
         No other image is looked at.
@@ -143,7 +143,7 @@ def _try_all(setup: Setup, files: dict[float, Path]) -> list[dict[str, float]]:
 
 
 class Trained(NamedTuple):
-    """The networks as they were after epoch `best`, and a row an epoch of what happened."""
+    """The networks as they were after epoch `best`, and a row per epoch of what happened."""
 
     networks: Networks
     history: pd.DataFrame

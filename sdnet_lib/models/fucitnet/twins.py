@@ -42,7 +42,7 @@ class Fitted(NamedTuple):
     classifier : nn.Module
         The same shape to logits (n, 2), in the order of `LABELS`.
     history : DataFrame
-        A row an epoch: `epoch` from 1; means over the training batches of each generator's `mse`,
+        A row per epoch: `epoch` from 1; means over the training batches of each generator's `mse`,
         `perceptual`, `cross_entropy` and `loss` (equation 1), with `_N` or `_P`, and of `classifier_loss`;
         then `valid_loss`, the classifier's cross-entropy on all twins, `valid_accuracy`, of the decision of
         `approach.Fucitnet`, and `valid_mse` between images and twins.
@@ -146,7 +146,7 @@ def write(fitted: Fitted, cohort: pd.DataFrame, folder: str | Path) -> pd.DataFr
     Returns
     -------
     DataFrame
-        Two rows an image, x+ first, with all columns of the cohort. `image_id` ends in the twin's sign, and
+        Two rows per image, x+ first, with all columns of the cohort. `image_id` ends in the twin's sign, and
         `label4` is the class of the image with that sign: P+, P-, N+ or N- (the paper's relabelling).
 
     Raises

@@ -24,12 +24,12 @@ def test_it_has_the_published_size(classes, parameters):
 
 
 def test_the_maps_have_the_published_sizes():
-    network, sides = covidcaps_network.network(224), []
+    network, sizes = covidcaps_network.network(224), []
     for layer in network.features:
-        layer.register_forward_hook(lambda _, x, y: sides.append(y.shape[1:3]))
+        layer.register_forward_hook(lambda _, x, y: sizes.append(y.shape[1:3]))
     with torch.no_grad():
         assert network(torch.rand(1, 3, 224, 224)).shape == (1, 2)
-    assert list(dict.fromkeys(map(tuple, sides))) == [(64, 222), (64, 220), (64, 110), (128, 108), (128, 106)]
+    assert list(dict.fromkeys(map(tuple, sizes))) == [(64, 222), (64, 220), (64, 110), (128, 108), (128, 106)]
 
 
 def test_the_smallest_image_has_14_pixels():

@@ -11,7 +11,7 @@ from sdnet_lib.models.baselines import covidcaps_weights
 from sdnet_lib.models.baselines.covidcaps_network import CovidCaps
 
 REAL = Path(__file__).parents[4] / "shared" / "data" / "covidcaps"
-# What an independent implementation in double precision says to `pattern` of that side.
+# What an independent implementation in double precision says to `pattern` of that size.
 VECTORS = {
     "weights-improvement-binary-86": {
         32: (0.187447, 0.167789),

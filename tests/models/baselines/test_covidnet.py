@@ -100,7 +100,7 @@ def test_a_vote_for_pneumonia_is_kept_apart():
     assert columns["prob_P"] == pytest.approx([0.25, 0.75, 0.5])
     assert columns["prob_pneumonia"] == pytest.approx([0.2, 0.6, 1])
     assert list(columns["vote"]) == ["N", "Pneumonia", "Pneumonia"]
-    with pytest.raises(InputError, match=r"three probabilities an image are needed, not an array \(4, 2\)"):
+    with pytest.raises(InputError, match=r"three probabilities per image are needed, not an array \(4, 2\)"):
         covidnet.two_classes(np.ones((4, 2)))
 
 

@@ -109,21 +109,21 @@ def test_the_authors_variant_freezes_early_layers_and_normalises_nothing(data, m
 
 
 def test_the_code_s_learning_rate_falls_every_five_epochs_and_its_classes_are_weighed(data, monkeypatch):
-    rates, weights = [], []
+    lrs, weights = [], []
     monkeypatch.setattr(loop, "GENERATOR_LR", 0.0)
 
     class Watch(checkpoints.Checkpoint):
         name = "checkpoint"
 
         def before_train(self):
-            rates.append(self.opt.hypers[0]["lr"])
+            lrs.append(self.opt.hypers[0]["lr"])
             weights.append(self.loss_func.func.weight.tolist())
 
     monkeypatch.setattr(training, "Checkpoint", Watch)
     rows = [0, 2, 4, 1]  # three of N, one of P
     profile = dataclasses.replace(TINY, generator_epochs=6, patience=9)
     training.fit(*data, rows, VALID, profile=profile, variant="code")
-    assert np.allclose(rates, [1e-3] * 4 + [1e-4] * 2)
+    assert np.allclose(lrs, [1e-3] * 4 + [1e-4] * 2)
     assert np.allclose(weights[0], [1 / 3, 1])
 
 
