@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sdnet_lib.files import whole
 from sdnet_lib.plots.theme import CLASS_COLOURS, COLOURS, SMALL, WIDTH, canvas, style
 
 BRIGHT = 0.995  # of the pixels of a map are below the highest colour, where a map has few bright pixels
@@ -130,7 +130,7 @@ def method_maps(
 def write_panel(
     image: np.ndarray, maps: np.ndarray, title: str, decision: str, note: str, file: Path, warning: str
 ) -> None:
-    """Write the row of one radiograph as a PNG file, atomically.
+    """Write the row of one radiograph as a PNG file, whole or not at all.
 
     Parameters
     ----------
@@ -145,10 +145,6 @@ def write_panel(
     """
     shown, heat = image.astype(np.float32), maps.astype(np.float32)
     figure = explanation_rows([shown], [heat], ["radiograph"], [decision], note=f"{note}\n{title}")
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
-    try:
-        options = {"compress_level": 1}  # drawing does not wait for a smaller file
+    options = {"compress_level": 1}  # drawing does not wait for a smaller file
+    with whole(file) as part:
         figure.savefig(part, format="png", dpi=80, pil_kwargs=options, metadata={"Warning": warning})
-        os.replace(part, file)
-    finally:
-        part.unlink(missing_ok=True)

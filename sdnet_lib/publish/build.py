@@ -7,7 +7,6 @@ data or an installed version has changed. What fails a check never reaches the b
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -24,7 +23,7 @@ from filelock import FileLock, Timeout
 
 import sdnet_lib
 from sdnet_lib.config import get_profile
-from sdnet_lib.files import InputError
+from sdnet_lib.files import InputError, digest, write_text
 from sdnet_lib.publish.execution import CELL_TIMEOUT, ERROR_LINES, BookError, Chapter, problems, run
 
 PACKAGE = Path(sdnet_lib.__file__).parent
@@ -105,7 +104,7 @@ def build(
         stamp.unlink(missing_ok=True)
         shutil.rmtree(page.parent, ignore_errors=True)
         os.replace(built, page.parent)
-        stamp.write_text(key)
+        write_text(stamp, key)
     print(f"the book: {page}")
     return page
 
@@ -181,30 +180,26 @@ def executed_copies(notebooks: list[Path], parameters: dict, output: Path) -> di
     the version of Python and of every installed package.
     """
     code = [*PACKAGE.rglob("*"), *(PACKAGE.parent / "data_scripts").rglob("*")]
-    digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode())
+    parts: list[str | bytes] = [json.dumps(parameters, sort_keys=True), sys.version]
     for file in sorted(file for file in code if file.is_file() and "__pycache__" not in file.parts):
-        digest.update(file.name.encode() + file.read_bytes())
+        parts += [file.name, file.read_bytes()]
     for place in (parameters["dataset"], parameters["data"]):
-        digest.update(_listing(Path(place)).encode() if place and Path(place).is_absolute() else b"-")
+        parts.append(_listing(Path(place)) if place and Path(place).is_absolute() else "-")
     # not of all of sys.path, which libraries such as setuptools lengthen when they are imported
     packages = importlib.metadata.distributions(path=[sysconfig.get_path("purelib")])
-    installed = sorted({f"{package.name} {package.version}" for package in packages})
-    digest.update("\n".join([sys.version, *installed]).encode())
-    found = {}
-    for notebook in notebooks:
-        own = digest.copy()
-        own.update(notebook.read_bytes())
-        found[notebook] = output / "executed" / f"{notebook.stem}-{own.hexdigest()[:16]}.ipynb"
-    return found
+    parts += sorted({f"{package.name} {package.version}\n" for package in packages})
+    shared = digest(*parts)
+    return {
+        notebook: output / "executed" / f"{notebook.stem}-{digest(shared, notebook.read_bytes())}.ipynb"
+        for notebook in notebooks
+    }
 
 
 def _pages_key(root: Path, notebooks: list[Path], copies: dict[Path, Path]) -> str:
     """Return a hash of all that web pages are made of; the names of the `copies` stand for the library."""
     prose = sorted(f for f in (root / "book").rglob("*") if f.is_file() and "__pycache__" not in f.parts)
-    digest = hashlib.sha256()
-    for file in [root / "_config.yml", root / "_toc.yml", *prose, *notebooks, *copies.values()]:
-        digest.update(file.name.encode() + file.read_bytes())
-    return digest.hexdigest()
+    files = [root / "_config.yml", root / "_toc.yml", *prose, *notebooks, *copies.values()]
+    return digest(*(part for file in files for part in (file.name, file.read_bytes())))
 
 
 def _refuse_noise(copies: dict[Path, Path]) -> None:
