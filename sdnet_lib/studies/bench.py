@@ -78,7 +78,7 @@ def compare(
     batch : int
         Images in a step.
     image_size : int, optional
-        Their side in pixels, at least 32; 64 on a CPU and 224 on a GPU if not given.
+        Height and width in pixels, at least 32; 64 on a CPU and 224 on a GPU if not given.
     steps : int
         Steps to time, after the first ones.
     threads : int, optional
