@@ -29,6 +29,8 @@ T = TypeVar("T")
 def load(name: str, external: str | None = None) -> tuple[pd.DataFrame, dict]:
     """Return a stored result and where it comes from.
 
+    The origin's ``command`` is the one that makes the result today; older files name a module that has moved.
+
     Parameters
     ----------
     name : str
@@ -47,11 +49,19 @@ def load(name: str, external: str | None = None) -> tuple[pd.DataFrame, dict]:
         # `code` is a hash, which may look like a number
         table = pd.read_csv(file, keep_default_na=False, na_values=["nan", ""], dtype={"code": str})
         table = table.rename(columns={stored: column for column, stored in IN_FILES.items()})
-        return table, json.loads(file.with_suffix(".json").read_text())
+        return table, _origin(name, file.with_suffix(".json"))
     file = PACKED / f"{name}{f'-on-{external}' if external else ''}.parquet"
     if not file.exists():
         raise InputError(f"no stored study {file.stem!r}: choose one of {', '.join(stored())}")
-    return pd.read_parquet(file), json.loads((PACKED / f"{name}.json").read_text())
+    return pd.read_parquet(file), _origin(name, PACKED / f"{name}.json")
+
+
+def _origin(name: str, file: Path) -> dict:
+    return json.loads(file.read_text()) | {"command": _command(name)}
+
+
+def _command(name: str) -> str:
+    return f"sdnet maintain published {name} --data DIR"
 
 
 def stored() -> list[str]:
@@ -72,7 +82,7 @@ def store(name: str, tables: dict[str, pd.DataFrame], origin: dict) -> None:
     """
     shared = {
         "made": time.strftime("%Y-%m-%d"),
-        "command": f"sdnet maintain published {name} --data DIR",
+        "command": _command(name),
         "code": code_hash(),
         "versions": versions(),
     }

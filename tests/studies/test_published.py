@@ -78,3 +78,10 @@ def test_what_was_made_is_not_made_again(tmp_path):
     first, again = (published.kept(tmp_path / "made" / "x.joblib", make) for _ in range(2))
     assert made == [1] and list(again["pixels"]) == [0, 1, 2] and again["table"].equals(first["table"])
     assert 0 <= published.hours(tmp_path / "made") < 0.01
+
+
+def test_stored_results_name_a_command_that_exists_today():
+    for name in (*published.stored(), *published.TABLES):
+        words = published.load(name)[1]["command"].split()
+        assert words == ["sdnet", "maintain", "published", name, "--data", "DIR"]
+        assert name in published_experiments.NAMES
