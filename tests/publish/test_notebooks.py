@@ -148,7 +148,17 @@ def test_refresh_stores_the_outputs_of_checked_cells_only(good, tmp_path):
 
 
 def nbval(folder, *options):
-    program = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(folder)]
+    program = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "--override-ini=addopts=",
+        "-p",
+        "no:cacheprovider",
+        "--rootdir",
+        str(folder),
+    ]
     program += ["--nbval-lax", "--nbval-current-env", *options]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(program, cwd=folder, env=environment, capture_output=True, text=True)
