@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, cpu_count, delayed
+from joblib import cpu_count, delayed
 from PIL import Image
 from tqdm import tqdm
 
@@ -17,6 +17,7 @@ from sdnet_lib.data.severity import score
 from sdnet_lib.files import InputError, new_folder
 from sdnet_lib.phantom.acquisition import SITES
 from sdnet_lib.phantom.radiograph import MIN_SIZE, SEVERITY, radiograph
+from sdnet_lib.workers import workers as processes
 
 SEX = {"N": {"F": 239, "M": 187}, "P": {"F": 190, "M": 236}}  # Table 3 of the paper
 
@@ -180,9 +181,8 @@ def _write(planned: list[dict[str, object]], out: Path, size: int, workers: int 
         for folder in ("images", "lung_masks", "lesion_masks"):
             (part / folder).mkdir()
         make = delayed(partial(_make, part, size))
-        # Idle workers leave: they would otherwise outlive this call, or a killed parent, by five minutes.
-        pool = Parallel(workers, return_as="generator", idle_worker_timeout=5)
-        made = pool(make(row) for row in planned)
-        rows = list(tqdm(made, total=len(planned), unit="image", disable=None, delay=2))
+        with processes(workers, "generator") as parallel:
+            made = parallel(make(row) for row in planned)
+            rows = list(tqdm(made, total=len(planned), unit="image", disable=None, delay=2))
         pd.DataFrame(rows).to_csv(part / "cohort.csv", index=False)
     return read_cohort(out, check_files=False)

@@ -24,7 +24,7 @@ from sdnet_lib.files import InputError, write_json, write_parquet
 from sdnet_lib.lungs.crop import cached_crops
 from sdnet_lib.models import registry
 from sdnet_lib.studies.study import THREADS, Run, Study
-from sdnet_lib.studies.workers import workers
+from sdnet_lib.workers import workers
 
 COLUMNS = ["approach", "repeat", "fold", "image_id", "patient_id", "label", "severity", "prob_N", "prob_P"]
 PATIENCE = 0.5  # seconds between two looks at runs that other processes have in hand

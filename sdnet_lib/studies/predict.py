@@ -22,7 +22,7 @@ from sdnet_lib.lungs import crop, segmentation
 from sdnet_lib.models import dropout
 from sdnet_lib.models.predictors import BATCH, Predictor
 from sdnet_lib.studies.model_file import NO_DEVICE, Model
-from sdnet_lib.studies.workers import workers
+from sdnet_lib.workers import workers
 
 COLUMNS = ["file", "prob_P", "label", "uncertainty", "warning", "error"]
 TABLE = "predictions.csv"
