@@ -76,9 +76,11 @@ def lungs_evaluate(data: DataOption, out: FolderOption) -> None:
     """Measure the shipped lung networks on what they have not seen, and write their card."""
     from data_scripts.registry import load_cohort
     from sdnet_lib.lungs import evaluation
+    from sdnet_lib.publish import lung_card
 
     external = load_cohort("cxr-collection", data=data)
     typer.echo(evaluation.evaluate(_lung_cohort(data), external, out))
+    lung_card.write(out)
 
 
 @lungs_app.command("compare")

@@ -1,10 +1,15 @@
 """What maintainers run: wrong names and missing data are one line, as everywhere on the command line."""
 
+import shutil
 import sys
 
+import pandas as pd
 import pytest
 
+from data_scripts import registry
 from sdnet_lib.cli import main as cli
+from sdnet_lib.lungs import evaluation
+from sdnet_lib.lungs.unet import WEIGHTS
 from sdnet_lib.publish import frontpage
 
 
@@ -40,3 +45,15 @@ def test_the_picture_of_the_front_page_is_drawn(monkeypatch, capsys, tmp_path):
     code, said = run(monkeypatch, capsys, "frontpage")
     assert not code and said.out.strip() == str(tmp_path / "cohort.png")
     assert (tmp_path / "cohort.png").stat().st_size > 10_000
+
+
+def test_measured_lung_networks_come_with_their_card(monkeypatch, capsys, tmp_path):
+    def evaluate(cohort, external, out):  # it takes minutes and real images
+        out.mkdir()
+        return shutil.copy(WEIGHTS / "lungs.json", out)
+
+    monkeypatch.setattr(evaluation, "evaluate", evaluate)
+    monkeypatch.setattr(registry, "load_cohort", lambda name, data: pd.DataFrame())
+    code, _ = run(monkeypatch, capsys, "lungs", "evaluate", "--data", tmp_path, "-o", tmp_path / "out")
+    assert code == 0
+    assert (tmp_path / "out" / "lungs.md").read_text() == (WEIGHTS / "lungs.md").read_text()
