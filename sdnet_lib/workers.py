@@ -1,4 +1,4 @@
-"""Processes that work for this one, by joblib: silent, deaf to Ctrl-C, and gone when this one is.
+"""Worker processes by joblib: they print nothing, ignore Ctrl-C, and end with the process that started them.
 
 This module imports little, because every worker does.
 """

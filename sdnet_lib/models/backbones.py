@@ -90,7 +90,7 @@ def load_backbone(name: str, weights: str = "imagenet") -> Backbone:
 
 
 @lru_cache
-def at_hand(name: str) -> str:
+def available_weights(name: str) -> str:
     """Return ``imagenet`` if these weights of a backbone can be had here, else ``none``.
 
     For networks whose paper began with ImageNet, so that a run without a connection goes on all the same. Who

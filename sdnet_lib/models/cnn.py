@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from sdnet_lib.config import Profile
 from sdnet_lib.models import classifier
-from sdnet_lib.models.backbones import at_hand
+from sdnet_lib.models.backbones import available_weights
 from sdnet_lib.models.predictors import Single
 from sdnet_lib.models.task import Task
 
 
 def fit(task: Task) -> tuple[Single, dict]:
     """Train it (Section 4, step 3)."""
-    weights = at_hand(task.profile.backbone)
+    weights = available_weights(task.profile.backbone)
     learner = classifier.learner(
         task.cohort,
         task.train,

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from sdnet_lib.config import Profile
 from sdnet_lib.models import classifier, fusion
-from sdnet_lib.models.backbones import Normalise, at_hand
+from sdnet_lib.models.backbones import Normalise, available_weights
 from sdnet_lib.models.fucitnet import twins
 from sdnet_lib.models.fucitnet.approach import in_colour, run_generator, shared_generators
 from sdnet_lib.models.fucitnet.generators import generator
@@ -73,7 +73,7 @@ class Sdnet(Predictor):
 def fit(task: Task) -> tuple[Sdnet, dict]:
     """Train the generators, then the network of four classes on the twins (Section 4, steps 2 and 3)."""
     fitted = shared_generators(task)
-    weights = at_hand(task.profile.backbone)
+    weights = available_weights(task.profile.backbone)
     learner = fusion.learner(
         task.cohort,
         twins.transform(fitted, task.pixels),

@@ -3,6 +3,9 @@
 `test_golden.py` calls this and compares the result with the folder `stored`, which is the default FOLDER.
 Write `stored` anew only in a commit that means to change a number, and say there which number and why.
 
+Its pictures are drawn by `sdnet phantom` and show nobody; two are JPEG, because a site of the biased cohort
+writes JPEG.
+
 Everything goes through the command line, so that a module can move without a change here; only Grad-CAM needs
 the library. ``covid-caps-published`` and ``covid-caps-retrained`` are left out: their authors' weights do not
 come with the course (`tests/models/baselines/test_covidcaps_weights.py` checks how they are read).

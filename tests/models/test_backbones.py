@@ -134,9 +134,9 @@ def test_a_network_that_does_not_fit_is_refused(monkeypatch):
 
 
 def test_asking_for_weights_draws_no_random_numbers():
-    backbones.at_hand.cache_clear()
+    backbones.available_weights.cache_clear()
     torch.manual_seed(3)
-    backbones.at_hand("resnet18")
+    backbones.available_weights("resnet18")
     drawn = torch.rand(4)
     torch.manual_seed(3)
     assert torch.equal(drawn, torch.rand(4))

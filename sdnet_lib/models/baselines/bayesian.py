@@ -18,7 +18,7 @@ from torch import nn
 from sdnet_lib.config import Profile
 from sdnet_lib.files import InputError
 from sdnet_lib.models import dropout, predictors
-from sdnet_lib.models.backbones import at_hand, load_backbone
+from sdnet_lib.models.backbones import available_weights, load_backbone
 from sdnet_lib.models.baselines.common import train
 from sdnet_lib.models.task import Task
 from sdnet_lib.models.training_config import TrainingConfig
@@ -78,7 +78,7 @@ def network(image_size: int, classes: int = 2, weights: str | None = None) -> Ba
         raise InputError(
             f"a ResNet halves an image five times: {image_size} pixels are too few, give at least 32"
         )
-    return BayesianResNet(classes, weights or at_hand(BACKBONE))
+    return BayesianResNet(classes, weights or available_weights(BACKBONE))
 
 
 class Predictor(predictors.Single):

@@ -75,7 +75,7 @@ def resize_plainly(image: np.ndarray, image_size: int) -> np.ndarray:
     image : float array, (height, width)
         In [0, 1].
     image_size : int
-        Side in pixels of the result.
+        Height and width of the result in pixels.
 
     Returns
     -------

@@ -36,7 +36,7 @@ def read_pixels(cohort: pd.DataFrame, image_size: int) -> np.ndarray:
     cohort : DataFrame
         The column `file` is used.
     image_size : int
-        Side in pixels of the result.
+        Height and width of the result in pixels.
 
     Returns
     -------

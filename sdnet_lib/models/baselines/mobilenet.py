@@ -12,7 +12,7 @@ from torch import nn
 
 from sdnet_lib.config import Profile
 from sdnet_lib.files import InputError
-from sdnet_lib.models.backbones import MOBILENET, at_hand, load_backbone
+from sdnet_lib.models.backbones import MOBILENET, available_weights, load_backbone
 from sdnet_lib.models.baselines.common import train
 from sdnet_lib.models.predictors import Single
 from sdnet_lib.models.task import Task
@@ -52,7 +52,7 @@ def network(image_size: int, classes: int = 2, weights: str | None = None) -> nn
         raise InputError(
             f"MobileNet halves an image five times: {image_size} pixels are too few, give at least 32"
         )
-    weights = weights or at_hand(MOBILENET)
+    weights = weights or available_weights(MOBILENET)
     body = load_backbone(MOBILENET, weights).body
     body.features[:2].requires_grad_(weights == "none")
     head = nn.Sequential(

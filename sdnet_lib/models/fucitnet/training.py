@@ -22,7 +22,7 @@ from torch import nn
 from sdnet_lib.config import Profile, pick_device
 from sdnet_lib.data.cohort import LABELS
 from sdnet_lib.files import InputError, digest
-from sdnet_lib.models.backbones import at_hand
+from sdnet_lib.models.backbones import available_weights
 from sdnet_lib.models.fucitnet.checkpoints import Checkpoint
 from sdnet_lib.models.fucitnet.generators import check_variant
 from sdnet_lib.models.fucitnet.loop import learner
@@ -109,7 +109,7 @@ def fit(
     parts = _parts(pixels, labels, train, valid)
     with no_random(seed):  # building a network draws random numbers, even if a file then fills it
         features = perceptual_network(normalise=variant == "paper")
-        weights = at_hand(profile.generator_backbone)
+        weights = available_weights(profile.generator_backbone)
     setup = Setup(parts, *features, weights, profile, variant, seed)
     with tempfile.TemporaryDirectory() as folder:
         stem = Path(checkpoint or Path(folder) / "fucitnet")

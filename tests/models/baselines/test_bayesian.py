@@ -34,7 +34,7 @@ def test_its_size_and_what_it_starts_from():
 
 
 def test_without_imagenet_s_weights_it_starts_from_random_ones(monkeypatch):
-    monkeypatch.setattr(bayesian, "at_hand", lambda name: "none")
+    monkeypatch.setattr(bayesian, "available_weights", lambda name: "none")
     assert bayesian.network(32).weights == "none"
 
 

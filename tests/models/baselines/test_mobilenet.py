@@ -23,7 +23,7 @@ def test_smaller_images_are_refused():
 def test_random_layers_are_all_trained_and_the_first_ten_of_imagenet_s_are_not(monkeypatch):
     network = mobilenet.network(224, weights="none")
     assert network.weights == "none" and all(parameter.requires_grad for parameter in network.parameters())
-    monkeypatch.setattr(mobilenet, "at_hand", lambda name: "imagenet")
+    monkeypatch.setattr(mobilenet, "available_weights", lambda name: "imagenet")
     monkeypatch.setattr(mobilenet, "load_backbone", lambda name, weights: load_backbone(name, "none"))
     network = mobilenet.network(224)
     still = [name for name, parameter in network[0].named_parameters() if not parameter.requires_grad]

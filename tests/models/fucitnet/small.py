@@ -47,7 +47,7 @@ def make_all_small(monkeypatch):
     monkeypatch.setattr(requests, "head", no_connection)
     monkeypatch.setattr(generators, "MAPS", 8)
     monkeypatch.setattr(networks, "load_backbone", small_backbone)
-    monkeypatch.setattr(training, "at_hand", lambda name: "imagenet")
+    monkeypatch.setattr(training, "available_weights", lambda name: "imagenet")
     monkeypatch.setattr(training, "perceptual_network", features)
     torch.set_num_threads(1)
 

@@ -133,7 +133,7 @@ def test_the_offline_backbone_trains(data):
 
 
 def test_offline_the_classifier_starts_at_random_and_says_so(data, monkeypatch):
-    monkeypatch.setattr(training, "at_hand", lambda backbone: "none")
+    monkeypatch.setattr(training, "available_weights", lambda backbone: "none")
     profile = dataclasses.replace(TINY, generator_epochs=1, generator_backbone="resnet18")
     assert (
         fit(data, profile).origin["classifier"].startswith("resnet18 random (its ImageNet weights could not")
