@@ -122,7 +122,7 @@ def is_here(name: str, data: str | Path) -> bool:
 
 
 def describe(data: str | Path | None = None) -> list[Row]:
-    """Return one row a registered name: what it is, its labels and licence, and whether it is here."""
+    """Return one row per registered name: what it is, its labels and licence, and whether it is here."""
     made = ("made here", "Apache-2.0", "made when first used")
     synthetic = [
         Row(name, what, "as the profile says", "P: opacities (but for Normal-PCR+); N: none", *made)

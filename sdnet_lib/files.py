@@ -50,7 +50,7 @@ def write_text(file: str | Path, text: str) -> None:
 
 
 def write_json(file: str | Path, content: object) -> None:
-    """Write JSON with a line an entry, whole or not at all."""
+    """Write JSON with a line per entry, whole or not at all."""
     write_text(file, json.dumps(content, indent=1) + "\n")
 
 

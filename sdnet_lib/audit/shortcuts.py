@@ -164,7 +164,7 @@ def predictions(cohort: pd.DataFrame, prob_P: np.ndarray, fold: int | np.ndarray
 def cross_validate(
     cohort: pd.DataFrame, features: np.ndarray, parts: list[Split], model: ClassifierMixin = LINEAR
 ) -> pd.DataFrame:
-    """Predict each image by a model fitted to the other folds; return `predictions`, one row a tested image.
+    """Predict each image by a model fitted to the other folds; return `predictions`, a row per image.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """The three tables of a hospital's archive, checked once at the door.
 
-- studies, one row an exposure: ``study_id, patient_id, sex, machine, view, taken`` and, where the pixels
+- studies, one row per exposure: ``study_id, patient_id, sex, machine, view, taken`` and, where the pixels
   were compared, ``picture`` (equal values: the same picture; see `sdnet_lib.data.duplicates`);
-- pcr, one row a test: ``patient_id, sampled, result`` (positive, negative, inconclusive or blank);
+- pcr, one row per test: ``patient_id, sampled, result`` (positive, negative, inconclusive or blank);
 - readings, one row per reading: ``study_id, reader, read_at, score`` (0 to 8, blank if none was given).
 
 Read CSV files of a real archive with ``dtype=str``, so that ids keep their zeros: numbers and times are

@@ -39,7 +39,7 @@ def release(
     Returns
     -------
     cohort : DataFrame
-        One row a released image: the columns of a cohort, `file` empty unless the studies have one, and sex,
+        One row per released image: the columns of a cohort, `file` empty unless the studies have one, sex,
         machine, taken, rale (0 to 8) and any other column of the studies.
     flow : DataFrame
         See `flow`.
@@ -145,7 +145,7 @@ def judge(
 
 
 def flow(judged: pd.DataFrame) -> pd.DataFrame:
-    """Count the exclusions: columns ``rule, excluded, left``, one row a rule in the order of application.
+    """Count the exclusions: columns ``rule, excluded, left``, one row per rule in the order of application.
 
     The first row is the whole archive, and in each row ``left`` is the row above's less ``excluded``.
     """

@@ -34,7 +34,7 @@ def reliability(images: pd.DataFrame, bins: int = BINS, draws: int = DRAWS, seed
     Returns
     -------
     DataFrame
-        One row a bin that is not empty: ``images, mean_prob, fraction_positive`` and its 95 % interval
+        One row per bin that is not empty: ``images, mean_prob, fraction_positive`` and its 95 % interval
         ``low, high`` (bootstrap over patients).
     """
     truth, place = (images["label"] == "P").to_numpy(int), _bins(images, bins)
@@ -95,7 +95,7 @@ def predictive_table(
     Returns
     -------
     DataFrame
-        One row a prevalence: ``prevalence, ppv, ppv_low, ppv_high, npv, npv_low, npv_high``; 95 % intervals
+        One row per prevalence: ``prevalence, ppv, ppv_low, ppv_high, npv, npv_low, npv_high``; 95 % intervals
         by bootstrap over patients.
 
     Raises

@@ -1,6 +1,6 @@
 """From predictions to the numbers of a run: confusion counts, and the paper's seven measures (section 5.1).
 
-A *prediction table* has one row a tested image and the columns ``approach, repeat, fold, image_id,
+A *prediction table* has one row per tested image and the columns ``approach, repeat, fold, image_id,
 patient_id, label, severity, prob_N, prob_P``. A *run* is one network: an approach, a repeat, a fold.
 """
 

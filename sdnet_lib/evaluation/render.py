@@ -32,7 +32,7 @@ LATEX = {"\\": r"\textbackslash{}", "±": r"$\pm$", "–": "--", "−": "$-$", "
 class Table(NamedTuple):
     """A table ready to be written: all cells are text, and the first column names the row.
 
-    `numbers`, if there are any, is what a program reads instead: one row a number, fractions, with some of
+    `numbers`, if there are any, is what a program reads instead: one row per number, fractions, with some of
     the columns `CSV_COLUMNS` and `PAPER_COLUMNS`.
     """
 

@@ -41,7 +41,7 @@ def report(
     runs : path
         A folder as for `evaluation.tables.read_runs`.
     form : str
-        ``text``, ``markdown`` or ``latex`` for people; ``csv`` for programs: one row a number, fractions,
+        ``text``, ``markdown`` or ``latex`` for people; ``csv`` for programs: one row per number, fractions,
         the summary tables and the areas only.
     per : str
         ``repeat`` or ``fold``: over what the accuracy by severity is averaged.

@@ -131,7 +131,7 @@ def pairwise(predictions: pd.DataFrame, measure: str = "accuracy", folds: int | 
     Returns
     -------
     DataFrame
-        One row a pair: ``first, second, runs, mean`` (of first less second, over runs), ``low, high, t, df,
+        One row per pair: ``first, second, runs, mean`` (of first less second, over runs), ``low, high, t, df,
         p, p_holm``; NaN where a pair has fewer than two runs in common.
 
     Raises

@@ -109,7 +109,7 @@ def audit(table: pd.DataFrame, negatives: int, positives: int) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row a finding: ``approach, measure, printed`` (text), ``expected`` (number, %) and ``why``. The
+        One row per finding: ``approach, measure, printed`` (text), ``expected`` (number, %) and ``why``. The
         printed number need not be the wrong one: it does not fit its neighbours.
     """
     rows = []

@@ -38,7 +38,7 @@ def measure(maps: np.ndarray, regions: Mapping[str, np.ndarray]) -> pd.DataFrame
     Returns
     -------
     DataFrame
-        A row a map; `energy_R`, the fraction of the map's sum inside region R, and `hit_R`, 1 if its highest
+        One row per map: `energy_R`, fraction of the map's sum inside region R, and `hit_R`, 1 if its highest
         pixel is there and 0 if not (the pointing game of Zhang et al., ECCV 2016, without tolerance); of
         several highest pixels, the fraction that is there. NaN where a map is zero or the image has no such
         region.
@@ -75,7 +75,7 @@ def summarise(
     Returns
     -------
     DataFrame
-        The columns `by`, `value`, `images`, `mean`, `low`, `high`, a row a group and value.
+        The columns `by`, `value`, `images`, `mean`, `low`, `high`, a row per group and value.
     """
     rows = []
     for key, part in table.groupby(list(by), sort=False):

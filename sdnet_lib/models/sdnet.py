@@ -46,7 +46,7 @@ class Sdnet(Predictor):
         """Return x+ and x-, normalised."""
         colours = in_colour(images)
         both = (self.plus, self.minus)
-        return [self.normalise(run_generator(generator, colours).clamp(0, 1)) for generator in both]
+        return [self.normalise(run_generator(each, colours).clamp(0, 1)) for each in both]
 
     def combine(self, answers: list[Tensor]) -> Tensor:
         """Return the outputs (n, 2, 4), x+ first."""

@@ -121,7 +121,7 @@ def study(cohort: pd.DataFrame, folder: str | Path, data: str | Path | None = No
 
 
 def run_study(study: Study, approaches: list[str]) -> pd.DataFrame:
-    """Train and test what is missing of a study; return its prediction table, one row a tested image.
+    """Train and test what is missing of a study; return its prediction table, one row per tested image.
 
     Several runs go side by side, but for the smallest profile, where starting a process takes longer.
     """
@@ -152,7 +152,7 @@ def published(name: str, tested_on: str | None = None) -> tuple[pd.DataFrame, di
     ----------
     name : str
         One of `published_studies` (a prediction table), ``shortcuts`` (chapter 1 on real images, a row an
-        experiment) or ``pointing`` (chapter 7, a row a measurement).
+        experiment) or ``pointing`` (chapter 7, a row per measurement).
     tested_on : str, optional
         Another cohort that the networks of a cross-validation were tested on, for those predictions instead.
     """
@@ -169,7 +169,7 @@ def provenance(predictions: pd.DataFrame, origin: dict) -> dict[str, str]:
 
 
 def studies_table() -> Table:
-    """Return one row a stored study: its size, its protocol and the range of its accuracies."""
+    """Return one row per stored study: its size, its protocol and the range of its accuracies."""
     from sdnet_lib.publish import results_page
 
     return results_page.overview()

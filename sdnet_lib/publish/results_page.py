@@ -87,7 +87,7 @@ def provenance(predictions: pd.DataFrame, origin: dict) -> dict[str, str]:
 
 
 def overview() -> Table:
-    """Return one row a stored study, those in `TITLES` first and in its order."""
+    """Return one row per stored study, those in `TITLES` first and in its order."""
     rows = []
     for name in _order():
         predictions, origin = published.load(name)

@@ -27,7 +27,7 @@ from sdnet_lib.studies.study import THREADS, Run, Study
 from sdnet_lib.workers import workers
 
 COLUMNS = ["approach", "repeat", "fold", "image_id", "patient_id", "label", "severity", "prob_N", "prob_P"]
-PATIENCE = 0.5  # seconds between two looks at runs that other processes have in hand
+PATIENCE = 0.5  # seconds between two looks at runs that other processes are doing
 
 
 def study_of(
@@ -100,7 +100,7 @@ def default_jobs() -> int:
 def run_study(study: Study, approaches: Sequence[str], jobs: int = 1) -> None:
     """Do the runs of a study that are missing, several at a time; return when all are done.
 
-    A run that another process has in hand is waited for, not done twice. One that fails keeps no other from
+    A run that another process is doing is waited for, not done twice. One that fails keeps no other from
     being done.
 
     Parameters
@@ -156,7 +156,7 @@ def _prepare(study: Study, runs: Sequence[Run]) -> None:
 
 
 def _attempt(study: Study, run: Run) -> tuple[Run, bool, str]:
-    """Do a run that is missing; return it, whether another process has it in hand, and why it failed."""
+    """Do a run that is missing; return it, whether another process is doing it, and why it failed."""
     try:
         with study.lock(run):
             if not study.done(run):

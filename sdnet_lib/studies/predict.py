@@ -76,7 +76,7 @@ def predict(sources: Sequence[str | Path], out: str | Path, models: Sequence[Mod
     Returns
     -------
     DataFrame
-        A row a file: `file`, `prob_P`, `label` (P from one half on), `uncertainty` (entropy in bits: 0 is
+        A row per file: `file`, `prob_P`, `label` (P from one half on), `uncertainty` (entropy in bits: 0 is
         sure, 1 a coin), `warning`, and `error` for a file that could not be read.
 
     Raises

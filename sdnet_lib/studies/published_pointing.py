@@ -1,6 +1,6 @@
 """Where do networks look, on real films and on drawn ones? Stored for chapter 7 and the model card.
 
-The stored table has one row a measurement: `cohort`, `approach`, `method`, `severity` (``all`` or a level),
+The stored table has one row per measurement: `cohort`, `approach`, `method`, `severity` (``all`` or a level),
 `value` (one of `VALUES` and `CHECKS`), `images`, `mean`, `low`, `high` (fractions, with 95 % intervals), and
 `code`, a hash of the code that measured. No image is stored.
 """

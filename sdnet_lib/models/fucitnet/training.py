@@ -131,7 +131,7 @@ def fit(
 
 
 def _try_all(setup: Setup, files: dict[float, Path]) -> list[dict[str, float]]:
-    """Train with each lambda for a while; return how each did, one row a lambda."""
+    """Train with each lambda for a while; return how each did, one row per lambda."""
     epochs = max(1, setup.profile.generator_epochs // SEARCH)
     rows = []
     for weight, file in files.items():
