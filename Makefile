@@ -1,4 +1,4 @@
-# make book | make test | make lab | make clean. The first call of either makes .venv and installs into it.
+# make book | make test | make alone | make lab | make fuzz | make faults | make seeds | make clean. The first call of either makes .venv and installs into it.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 SMOKE := $(BIN)/sdnet book --profile smoke --strict --output _build/test
 
-.PHONY: book test unit smoke browser lab requirements clean
+.PHONY: book test unit smoke alone fuzz faults seeds browser lab requirements clean
 
 book: $(VENV)/installed
 	$(BIN)/sdnet book
@@ -27,6 +27,29 @@ unit: $(VENV)/installed
 
 smoke: $(VENV)/installed
 	$(SMOKE)
+
+# each plain notebook alone, as on Colab: from the wheel, with the oldest packages that it allows; RESOLUTION=highest
+# takes the newest, CONSTRAINTS=FILE the versions in a file
+RESOLUTION ?= lowest-direct
+CONSTRAINTS ?= /dev/null
+ALONE := _build/alone/bin/python
+alone: $(VENV)/installed
+	rm -rf _build/alone _build/wheel && $(BIN)/uv build --quiet --out-dir _build/wheel
+	$(BIN)/uv venv --quiet --python $(BIN)/python _build/alone
+	$(BIN)/uv pip install --quiet --python $(ALONE) --resolution $(RESOLUTION) -c $(CONSTRAINTS) -r pyproject.toml
+	$(BIN)/uv pip install --quiet --python $(ALONE) --no-deps _build/wheel/*.whl
+	$(BIN)/uv pip install --quiet --python $(ALONE) -c $(CONSTRAINTS) ipykernel pip
+	$(BIN)/python -m tests.publish.alone $(ALONE)
+
+fuzz: $(VENV)/installed
+	$(BIN)/python -m tests.data.fuzz 100000
+
+faults: $(VENV)/installed
+	$(BIN)/python -m tests.faults.kill
+	$(BIN)/python -m tests.faults.damage
+
+seeds: $(VENV)/installed
+	$(BIN)/python -m tests.publish.seeds
 
 browser: | $(BIN)/uv
 	$(BIN)/python tests/browser/bring.py $(BIN)/uv

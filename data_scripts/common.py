@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
-from PIL import Image
 from tqdm import tqdm
 
+from sdnet_lib.checksums import seal_folder
+from sdnet_lib.data import images
 from sdnet_lib.data.cohort import check_cohort, complete, read_table
-from sdnet_lib.data.images import find_images
 from sdnet_lib.files import InputError, content_hash, new_folder
 
 NUMBERS = ("age", "offset", "geographic_extent", "opacity", "original_width", "original_height")
@@ -123,7 +123,7 @@ def store(target: Path, table: pd.DataFrame, prefix: str) -> None:
     table["image_id"] = table["image_id"].mask(again > 0, table["image_id"] + "-" + again.astype(str))
     with new_folder(target) as folder:
         bar = tqdm(table["file"], desc=f"measure {target.name}", unit="image", disable=None)
-        sizes = [_picture_size(file) for file in bar]
+        sizes = [images.decode(file).pixels.shape[::-1] for file in bar]
         for column, sub in (("file", "images"), ("mask", "masks")):
             if column in table:
                 (folder / sub).mkdir()
@@ -131,11 +131,12 @@ def store(target: Path, table: pd.DataFrame, prefix: str) -> None:
                 table[column] = [_copy(file, folder / sub, image_id) for image_id, file in named]
         table["original_width"], table["original_height"] = zip(*sizes, strict=True)
         table.to_csv(folder / "metadata.csv", index=False)
+        seal_folder(folder, target.name)
 
 
 def find_files(tree: Path, pattern: str) -> list[Path]:
     """Return the images of a download that match `pattern`, sorted; raise `InputError` if there are none."""
-    files = find_images(tree, pattern)
+    files = images.find_images(tree, pattern).images
     if not files:
         raise InputError(f"{tree}: no {pattern} in what was fetched; the source has changed its layout")
     return files
@@ -170,14 +171,6 @@ def _copy(file: str, folder: Path, image_id: str) -> str:
     copy = folder / (image_id + Path(file).suffix)
     shutil.copyfile(file, copy)
     return f"{folder.name}/{copy.name}"
-
-
-def _picture_size(file: str) -> tuple[int, int]:
-    try:
-        with Image.open(file) as picture:
-            return picture.size
-    except OSError as error:
-        raise InputError(f"{file}: not an image ({error})") from error
 
 
 def _joined(patients: pd.Series, contents: pd.Series) -> pd.Series:

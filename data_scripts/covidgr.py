@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pandas as pd
 
 from data_scripts import download
 from data_scripts.common import DataSet
+from sdnet_lib.checksums import kept_folder, seal_folder
+from sdnet_lib.data import identifiers
 from sdnet_lib.data.cohort import LABELS, SEVERITIES, CohortError, check_cohort, complete, read_table
 from sdnet_lib.data.images import find_images
 from sdnet_lib.files import InputError, new_folder
@@ -35,19 +38,23 @@ def fetch(root: Path) -> None:
     name, url, size, sha256 = download.find_release_asset(REPOSITORY, r"covidgr.*1[._-]?0.*\.zip$")
     archive = root / "downloads" / name
     download.fetch(url, archive, size=size, sha256=sha256)
-    unpacked = root / "downloads" / Path(name).stem
-    if not unpacked.is_dir():
-        download.unpack(archive, unpacked)
+    unpacked = kept_folder(
+        root / "downloads" / Path(name).stem, lambda folder: download.unpack(archive, folder)
+    )
     found = [table.parent for table in unpacked.rglob("severity.csv") if (table.parent / "N").is_dir()]
     if len(found) != 1:
         raise InputError(f"{archive}: {len(found)} folders with N, P and severity.csv in it, not one")
     with new_folder(root / FOLDER) as folder:
         for part in ("N", "P", "severity.csv"):
             (found[0] / part).rename(folder / part)
+        seal_folder(folder, FOLDER)
+    shutil.rmtree(unpacked)
 
 
 def read_layout(folder: Path) -> pd.DataFrame:
     """Read a folder laid out as COVIDGR-1.0: ``N/``, ``P/`` and ``severity.csv`` (`Name,Severity`).
+
+    The attribute ``left_out`` of the table counts the files in ``N`` and ``P`` that are no images.
 
     Raises
     ------
@@ -57,7 +64,8 @@ def read_layout(folder: Path) -> pd.DataFrame:
     for part in ("N", "P", "severity.csv"):
         if not (folder / part).exists():
             raise CohortError(f"{folder}: neither cohort.csv nor COVIDGR's layout (no {part})")
-    files = {label: find_images(Path(os.path.abspath(folder / label))) for label in LABELS}
+    found = {label: find_images(Path(os.path.abspath(folder / label))) for label in LABELS}
+    files = {label: found[label].images for label in LABELS}
     levels = _severities(folder / "severity.csv", files["P"])
     rows = [(file.stem, file, label) for label in LABELS for file in files[label]]
     cohort = pd.DataFrame(rows, columns=["image_id", "file", "label"]).astype({"file": str})
@@ -67,17 +75,28 @@ def read_layout(folder: Path) -> pd.DataFrame:
     cohort["severity"] = [
         levels[Path(row.file).name] if row.label == "P" else "" for row in cohort.itertuples()
     ]
-    return complete(cohort, folder.resolve().name)
+    cohort = complete(cohort, folder.resolve().name)
+    cohort.attrs["left_out"] = {
+        f"{kind} in {folder / label}": count
+        for label in LABELS
+        for kind, count in sorted(found[label].left_out.items())
+    }
+    return cohort
 
 
 def _severities(path: Path, positives: list[Path]) -> dict[str, str]:
     """Return the severity of each positive file by its name, checked both ways."""
     table = read_table(path, ("Name", "Severity"))
+    for column in ("Name", "Severity"):
+        table[column] = table[column].map(identifiers.clean)
     known = {level.upper(): level for level in SEVERITIES}
-    by_name = {file.name: file.name for file in positives} | {file.stem: file.name for file in positives}
+    names = {identifiers.clean(file.name): file.name for file in positives}
+    by_name = {Path(name).stem: file for name, file in names.items()} | names
+    by_name |= {name.lower(): file for name, file in by_name.items() if name.lower() not in by_name}
     levels: dict[str, str] = {}
     for index, name, level in zip(table.index, table["Name"], table["Severity"], strict=True):
         where = f"{path}, row {index + 2}"
+        name = name.lower() if name.lower() in by_name and name not in by_name else name
         if name not in by_name:
             raise CohortError(f"{where}, column Name: no image {name!r} in {path.parent / 'P'}")
         if level.upper() not in known:

@@ -19,6 +19,7 @@ from data_scripts.common import (
     to_cohort,
 )
 from data_scripts.download import fetch_repository
+from sdnet_lib.checksums import beside, write_seal
 from sdnet_lib.data.cohort import read_table
 
 NAMES = "darkcovidnet_covid.csv"
@@ -68,6 +69,7 @@ def fetch(root: Path) -> None:
     stored = read_table(root / EXTRA / "metadata.csv", ("image_id", "file"))
     names = pd.DataFrame({"image_id": "", "extra_file": EXTRA + "/" + stored["file"]})
     names.to_csv(root / NAMES, index=False)
+    write_seal(beside(root / NAMES), {}, root / NAMES)
     if not (root / chestxray8.FOLDER).exists():
         chestxray8.fetch(root)
 

@@ -1,8 +1,11 @@
-"""Fetch a file over HTTP so that a break costs nothing, and unpack a zip without leaving its folder."""
+"""Fetch a file over HTTP so that a break costs nothing, and unpack a zip without leaving its folder.
+
+What came has its checksum beside it and is checked each time; what is damaged is fetched or unpacked again.
+"""
 
 from __future__ import annotations
 
-import json
+import logging
 import re
 import shutil
 import stat
@@ -10,8 +13,11 @@ import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from urllib.parse import urljoin
 
-from sdnet_lib.files import InputError, content_hash, new_folder, one_line, write_json
+from sdnet_lib.checksums import FILES, Damaged, beside, kept_folder, read_seal, write_seal
+from sdnet_lib.files import InputError, content_hash, new_folder, one_line
+from sdnet_lib.names import portable
 
 GITHUB_API = "https://api.github.com"
 GITHUB_ARCHIVES = "https://codeload.github.com"
@@ -19,12 +25,15 @@ GITHUB_FILES = "https://raw.githubusercontent.com"
 TRIES = 5  # in a row without a single new byte
 WAIT = 1.0  # seconds before the second try, doubled each time
 TIMEOUT = (10, 60)  # seconds to connect, and to wait for the next bytes
+LARGEST = 50 * 10**9  # bytes of an unpacked zip; no public set here has a tenth of it
+RATIO, SMALL = 100, 10**8  # how often larger than the zip it may be, unless it has fewer bytes than these
+_log = logging.getLogger("sdnet_lib")
 
 
 def fetch(url: str, path: Path, *, size: int | None = None, sha256: str | None = None) -> dict:
     """Download `url` to `path`, resuming from ``path.part``, and record what came in ``path.json``.
 
-    A file that is already there with its record is not fetched again.
+    A file that is already there, as its record says, is not fetched again; a damaged one is.
 
     Parameters
     ----------
@@ -40,7 +49,7 @@ def fetch(url: str, path: Path, *, size: int | None = None, sha256: str | None =
     Returns
     -------
     dict
-        The record: `url`, `size`, `sha256`, `fetched` (date).
+        The record: `url`, `size`, `sha256`, `fetched` (date); on disk it is a seal (see `checksums`).
 
     Raises
     ------
@@ -48,9 +57,12 @@ def fetch(url: str, path: Path, *, size: int | None = None, sha256: str | None =
         If the server refuses, the connection stays broken (what came is kept for the next call) or the file
         is not the expected one.
     """
-    record_path = path.with_name(path.name + ".json")
-    if path.exists() and record_path.exists():
-        return json.loads(record_path.read_text())
+    if path.exists() and beside(path).exists():
+        try:
+            return _recorded(path)
+        except Damaged as error:
+            _log.warning("%s; it is fetched again", error)
+            path.unlink()
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     _download(url, part, size)
@@ -65,8 +77,16 @@ def fetch(url: str, path: Path, *, size: int | None = None, sha256: str | None =
             part.unlink()
             raise InputError(f"{url}: {what} is {record[what]}, not {expected} as announced; removed")
     part.replace(path)
-    write_json(record_path, record)
+    write_seal(beside(path), record, path)
     return record
+
+
+def _recorded(path: Path) -> dict:
+    """Return the record of a file that is here, checked; early records had no more than the file's hash."""
+    record = read_seal(beside(path), path)
+    if FILES not in record and record.get("sha256") != content_hash(path):
+        raise Damaged(f"{path}: its sha256 is not that of its record")
+    return {key: value for key, value in record.items() if key != FILES}
 
 
 def find_release_asset(repository: str, pattern: str) -> tuple[str, str, int, str | None]:
@@ -86,7 +106,7 @@ def find_release_asset(repository: str, pattern: str) -> tuple[str, str, int, st
 
     url = f"{GITHUB_API}/repos/{repository}/releases"
     try:
-        answer = requests.get(url, timeout=TIMEOUT)
+        answer = requests.get(url, timeout=TIMEOUT, hooks=SECURE)
         answer.raise_for_status()
         assets = [asset for release in answer.json() for asset in release["assets"]]
     except (requests.RequestException, ValueError, KeyError, TypeError) as error:
@@ -105,10 +125,13 @@ def fetch_repository(repository: str, root: Path, branch: str = "master") -> Pat
     Downloads lie in ``root/downloads``: the zip, its record and what was unpacked. It may be deleted later.
     """
     target = root / "downloads" / repository.replace("/", "-")
-    if not target.is_dir():
+
+    def make(folder: Path) -> None:
         archive = target.with_name(target.name + ".zip")
         fetch(f"{GITHUB_ARCHIVES}/{repository}/zip/refs/heads/{branch}", archive)
-        unpack(archive, target)
+        unpack(archive, folder)
+
+    kept_folder(target, make)
     tops = [folder for folder in target.iterdir() if folder.is_dir()]
     return tops[0] if len(tops) == 1 else target
 
@@ -116,22 +139,32 @@ def fetch_repository(repository: str, root: Path, branch: str = "master") -> Pat
 def unpack(archive: Path, folder: Path) -> None:
     """Unpack a zip into a new `folder`, which appears only when complete.
 
+    Names that some systems reserve or take for one another are changed (see `names.portable`), and a line
+    says so.
+
     Raises
     ------
     InputError
-        If the zip is damaged, a name in it leads out of the folder, it holds a link, or the disk is too
-        small: then nothing at all is written.
+        If the zip is damaged, a name in it leads out of the folder, it holds a link, it is much larger
+        unpacked (see `LARGEST` and `RATIO`), or the disk is too small: then nothing at all is left.
     """
     from tqdm import tqdm
 
     try:
         with zipfile.ZipFile(archive) as zipped, new_folder(folder) as part:
-            members = zipped.infolist()
-            for member in members:
+            for member in zipped.infolist():
                 _check_member(archive, member)
-            _check_space(archive, members, part)
-            for member in tqdm(members, desc=f"unpack {archive.name}", unit="file", disable=None):
-                zipped.extract(member, part)
+            members = [member for member in zipped.infolist() if not member.is_dir()]
+            left = _check_space(archive, members, part)
+            bar = tqdm(members, desc=f"unpack {archive.name}", unit="file", disable=None)
+            for member, name in zip(bar, _names(archive, members), strict=True):
+                (part / name).parent.mkdir(parents=True, exist_ok=True)
+                with zipped.open(member) as packed, (part / name).open("wb") as file:
+                    while block := packed.read(1 << 20):
+                        left -= len(block)
+                        if left < 0:
+                            raise InputError(f"{archive}: holds more than it says; nothing unpacked")
+                        file.write(block)
     # zipfile raises the last two for a compression it does not know, and for a password
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
         raise InputError(
@@ -149,12 +182,41 @@ def _check_member(archive: Path, member: zipfile.ZipInfo) -> None:
         raise InputError(f"{archive}: {member.orig_filename!r} is a link; nothing unpacked")
 
 
-def _check_space(archive: Path, members: list[zipfile.ZipInfo], folder: Path) -> None:
+def _names(archive: Path, members: list[zipfile.ZipInfo]) -> list[str]:
+    """Return under which names the members are written; log those that are not their own."""
+    own = [member.filename.replace("\\", "/") for member in members]
+    names = portable(own)
+    changed = [f"{a!r} is {b!r}" for a, b in zip(own, names, strict=True) if a != b]
+    if changed:
+        more = f", and {len(changed) - 3} more" if len(changed) > 3 else ""
+        _log.warning("%s: names that not all systems allow: %s%s", archive, ", ".join(changed[:3]), more)
+    return names
+
+
+def _check_space(archive: Path, members: list[zipfile.ZipInfo], folder: Path) -> int:
+    """Return how many bytes all members say that they have."""
     needed, free = sum(member.file_size for member in members), shutil.disk_usage(folder).free
+    allowed = min(LARGEST, max(SMALL, RATIO * archive.stat().st_size))
+    if needed > allowed:
+        raise InputError(
+            f"{archive}: has {needed:,} bytes unpacked, more than the {allowed:,} that a zip of its size may "
+            "have; nothing unpacked"
+        )
     if needed > free:
         raise InputError(
             f"{archive}: needs {needed:,} bytes unpacked, the disk has {free:,}; nothing unpacked"
         )
+    return needed
+
+
+def _stay_secure(answer: object, **_: object) -> None:
+    """Refuse to be sent from https to anything else; what the next address would send may be anybody's."""
+    target = urljoin(answer.url, answer.headers.get("location", ""))
+    if answer.is_redirect and answer.url.startswith("https:") and not target.startswith("https:"):
+        raise InputError(f"{answer.url}: sends on to {target}, which is not https; not fetched")
+
+
+SECURE = {"response": _stay_secure}
 
 
 def _download(url: str, part: Path, size: int | None) -> None:
@@ -191,7 +253,7 @@ def _request(url: str, part: Path) -> Iterator[tuple[int | None, int]]:
     have = _length(part)
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     try:
-        with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
+        with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT, hooks=SECURE) as answer:
             total = _whole_length(answer)
             if answer.status_code == 416 and have:  # nothing beyond what we have
                 if total == have:

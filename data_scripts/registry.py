@@ -6,20 +6,21 @@ original into the same layout, so a local copy and a fetched one are read alike.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
-from PIL import Image
 from tqdm import tqdm
 
 from data_scripts import synthetic
 from data_scripts.common import DataSet
 from data_scripts.covidgr import read_layout
+from sdnet_lib.checksums import FOLDER, Damaged, beside, read_seal
 from sdnet_lib.config import cache_dir
 from sdnet_lib.data.cohort import CohortError, check_cohort, fingerprint, read_cohort
-from sdnet_lib.data.images import ImageError, read_gray
+from sdnet_lib.data.images import read_gray, read_mask
 from sdnet_lib.files import InputError
 
 MODULES = (  # a new set is a file with `DATA_SETS`, and its line here
@@ -40,6 +41,7 @@ PUBLIC: dict[str, DataSet] = {
 SYNTHETIC = {
     "phantom": "synthetic radiographs with known truth: one hospital",
     "phantom-biased": "synthetic, known truth: positives mostly severe, from other sites than negatives",
+    "phantom-pneumonia": "synthetic, known truth: positives have pneumonia of one lobe, not COVID-19",
 }
 
 
@@ -67,6 +69,7 @@ def load_cohort(
     profile: str = "quick",
     seed: int = 0,
     check_files: bool = True,
+    labels: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Load a cohort and check it.
 
@@ -81,6 +84,8 @@ def load_cohort(
         Number of images, their size and seed, for the synthetic names only.
     check_files : bool
         Whether to look for each file and to compare their contents; a named set is always checked.
+    labels : dict of str, optional
+        What the labels of a CSV file mean; see `sdnet_lib.data.cohort.read_cohort`.
 
     Returns
     -------
@@ -101,7 +106,12 @@ def load_cohort(
         raise CohortError(
             f"{source}: no such file or folder, and no registered cohort ({', '.join(names())})"
         )
-    return read_cohort(path, check_files=check_files)
+    return read_cohort(path, check_files=check_files, labels=labels)
+
+
+def left_out(cohort: pd.DataFrame) -> list[str]:
+    """Say which files of a cohort's folder were not read, a line for each kind; nothing if all were."""
+    return [f"left out: {count} {what}" for what, count in cohort.attrs.get("left_out", {}).items()]
 
 
 def _load_named(name: str, data: str | Path | None, profile: str, seed: int) -> pd.DataFrame:
@@ -113,7 +123,19 @@ def _load_named(name: str, data: str | Path | None, profile: str, seed: int) -> 
             f"{name} is not in {root}: fetch it with `sdnet data get {name}`, "
             "or say with --data DIR where a copy lies"
         )
+    _check_fetched(name, root)
     return PUBLIC[name].read(root)
+
+
+def _check_fetched(name: str, root: Path) -> None:
+    """Check what `get` fetched by its checksums; a copy that somebody else brought has none."""
+    for place in {root / Path(part).parts[0] for part in PUBLIC[name].needs}:
+        seal = place / FOLDER if place.is_dir() else beside(place)
+        try:
+            if seal.exists():
+                read_seal(seal)
+        except Damaged as error:
+            raise InputError(f"{error}; remove {place} and fetch it again: sdnet data get {name}") from None
 
 
 def is_here(name: str, data: str | Path) -> bool:
@@ -145,7 +167,8 @@ def get(name: str, data: str | Path | None = None) -> str:
     data_set, root = PUBLIC[name], _root(data, must_exist=False)
     if not is_here(name, root):
         data_set.fetch(root)
-    lines = _summary(data_set.read(root), data_set)
+    cohort = data_set.read(root)
+    lines = [*_summary(cohort, data_set), *left_out(cohort)]
     return "\n".join([*lines, f"licence: {data_set.licence}", f"cite: {data_set.cite}"])
 
 
@@ -162,10 +185,10 @@ def check(name: str, data: str | Path | None = None, profile: str = "quick", see
     for row in tqdm(cohort.to_dict("records"), desc=f"check {name}", unit="image", disable=None):
         shape = read_gray(row["file"]).shape
         for mask in (row.get("lung_mask"), row.get("lesion_mask")):
-            if mask and _mask_shape(mask) != shape:
-                raise ImageError(mask, f"a mask of another size than {row['file']}")
+            if mask:
+                read_mask(mask, shape)
     readable = f"all images readable, fingerprint {fingerprint(cohort)}"
-    return "\n".join([*_summary(cohort, PUBLIC.get(name)), readable])
+    return "\n".join([*_summary(cohort, PUBLIC.get(name)), *left_out(cohort), readable])
 
 
 def _must_be_known(name: str) -> None:
@@ -204,12 +227,3 @@ def _summary(cohort: pd.DataFrame, data_set: DataSet | None) -> list[str]:
         published = ", ".join(f"{count} {label}" for label, count in data_set.published.items())
         lines.append(f"the published set has {published}: this copy is another version or a part of it")
     return lines
-
-
-def _mask_shape(path: str) -> tuple[int, int]:
-    try:
-        with Image.open(path) as mask:
-            mask.load()
-            return mask.height, mask.width
-    except OSError as error:
-        raise ImageError(path, f"mask cannot be decoded ({error})") from error

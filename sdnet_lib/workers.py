@@ -5,7 +5,6 @@ This module imports little, because every worker does.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import sys
@@ -15,7 +14,7 @@ from contextlib import contextmanager
 from joblib import Parallel, parallel_config
 from joblib.externals.loky import get_reusable_executor
 
-DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux
+from sdnet_lib.children import end_with, safe_path
 
 
 @contextmanager
@@ -29,10 +28,12 @@ def workers(jobs: int, order: str = "generator_unordered") -> Iterator[Parallel]
         ``generator_unordered`` yields results as they come, ``generator`` in the order of the tasks.
     """
     start = {"initializer": _start, "initargs": (os.getpid(),), "inner_max_num_threads": 1}
+    safe_path()
     try:
         with (
             parallel_config("loky", **start),
-            Parallel(jobs, return_as=order, batch_size=1) as parallel,
+            # pixels go through pipes: joblib would leave large arrays in a folder that others may read
+            Parallel(jobs, return_as=order, batch_size=1, max_nbytes=None) as parallel,
         ):
             yield parallel
     finally:
@@ -47,8 +48,9 @@ def _start(parent: int) -> None:
     is asked to kill them. Elsewhere they end after their task or when they have been idle for a while.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C stops
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(DEATH_SIGNAL, signal.SIGKILL)
-        if os.getppid() != parent:  # it was killed before Linux was asked
-            os._exit(1)
-    sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115  (as long as the process lives)
+    end_with(parent)
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):  # native code prints too; what goes wrong is an exception that the parent gets
+        os.dup2(nothing, descriptor)
+    os.close(nothing)
+    sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  (as long as the process lives)

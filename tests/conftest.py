@@ -1,5 +1,6 @@
 """What all tests share: a cache of their own, no network, and the toy cohort."""
 
+import signal
 import socket
 from pathlib import Path
 
@@ -11,6 +12,11 @@ from sdnet_lib.data.cohort import check_cohort
 from sdnet_lib.data.images import write_gray
 
 HERE = ("127.0.0.1", "::1", "localhost")
+
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # a shell has a command in the background ignore Ctrl-C, and so would all children that the tests start
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")

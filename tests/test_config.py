@@ -56,3 +56,10 @@ def test_the_cache_folder_can_be_moved(monkeypatch, tmp_path):
     assert config.cache_dir() == tmp_path
     monkeypatch.delenv("SDNET_CACHE")
     assert config.cache_dir() == Path.home() / ".cache" / "sdnet"
+
+
+def test_no_home_is_one_line(monkeypatch):
+    monkeypatch.delenv("SDNET_CACHE", raising=False)
+    monkeypatch.setattr(Path, "home", lambda: Path("~no-such-user-at-all").expanduser())
+    with pytest.raises(config.InputError, match="SDNET_CACHE"):
+        config.cache_dir()

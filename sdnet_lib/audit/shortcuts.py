@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image, UnidentifiedImageError
 from scipy import ndimage
 from sklearn.base import ClassifierMixin, clone
 from sklearn.ensemble import RandomForestClassifier
@@ -24,10 +23,11 @@ from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
 from sdnet_lib.data import images
+from sdnet_lib.data.pixels import read_pixels
 from sdnet_lib.data.splits import Split, splits
 from sdnet_lib.evaluation import curves
 from sdnet_lib.lungs import crop, segmentation
-from sdnet_lib.models.classifier import embed, read_pixels
+from sdnet_lib.models.classifier import embed
 
 FULL, LUNGS, BOX, BORDER = "full image", "lungs blanked", "lung box blanked", "border only"
 THUMBNAIL, FILE, PATIENT = "8 x 8 thumbnail", "file metadata", "sex, age and view"
@@ -128,18 +128,15 @@ def file_facts(cohort: pd.DataFrame) -> pd.DataFrame:
     """Return what a file manager knows: width, height and aspect, bytes a pixel, colour mode and format."""
 
     def facts(file: str) -> dict:
-        try:
-            with Image.open(file) as picture:
-                (width, height), mode = picture.size, picture.mode
-        except UnidentifiedImageError:  # DICOM
-            (height, width), mode = images.read_gray(file).shape, "L"
+        film = images.decode(file)
+        height, width = film.pixels.shape
         size = Path(file).stat().st_size
         return {
             "width": width,
             "height": height,
             "aspect": width / height,
             "bytes_per_pixel": size / width / height,
-            "mode": mode,
+            "mode": film.mode,
             "format": Path(file).suffix.lower(),
         }
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from sdnet_lib.cli.process import say
+
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 DataOption = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder that holds public data sets.")]
@@ -18,7 +20,7 @@ def show(data: DataOption = None) -> None:
     from data_scripts import registry
 
     for row in registry.describe(data):
-        typer.echo(f"{row.name:15} {row.what}\n{'':15} {row.images}; {row.labels}\n{'':15} {row.where}")
+        say(f"{row.name:15} {row.what}\n{'':15} {row.images}; {row.labels}\n{'':15} {row.where}")
 
 
 @app.command("get")
@@ -26,7 +28,7 @@ def get(name: Annotated[str, typer.Argument()], data: DataOption = None) -> None
     """Download a data set, or say where to get it."""
     from data_scripts import registry
 
-    typer.echo(registry.get(name, data))
+    say(registry.get(name, data))
 
 
 @app.command("check")
@@ -34,4 +36,4 @@ def check(name: Annotated[str, typer.Argument()], data: DataOption = None) -> No
     """Read a data set whole: files, labels, counts, the same picture twice."""
     from data_scripts import registry
 
-    typer.echo(registry.check(name, data))
+    say(registry.check(name, data))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sdnet_lib.cli.process import say
 from sdnet_lib.files import InputError
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ lungs_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(lungs_app, name="lungs", help="The networks that find lungs.")
 
 DataOption = Annotated[Path, typer.Option(metavar="DIR", help="Folder that holds public data sets.")]
+OtherDataOption = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Folder that holds public data sets, for biased-demo.")
+]
 FolderOption = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Folder to write.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Everything random starts here.")]
 JobsOption = Annotated[
@@ -35,13 +39,13 @@ def published(
 
     for name in names or published_experiments.NAMES:
         published_experiments.publish(name, data, jobs or crossval.default_jobs())
-        typer.echo(f"stored: {name}")
+        say(f"stored: {name}")
 
 
 @app.command()
 def models(
-    data: DataOption,
     names: Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="All by default.")] = None,
+    data: OtherDataOption = None,
     jobs: JobsOption = None,
 ) -> None:
     """Train the models that come with the package, with their cards."""
@@ -49,7 +53,16 @@ def models(
 
     for name in names or final.SHIPPED:
         model, file = final.train_shipped(name, data, jobs or crossval.default_jobs())
-        typer.echo(final.summary(model, file))
+        say(final.summary(model, file))
+
+
+@app.command()
+def generators() -> None:
+    """Train the generators that chapter 4 shows, for three lambdas; interrupted, the next call goes on."""
+    from sdnet_lib.studies import stored_generators
+
+    for weight in stored_generators.LAMBDAS:
+        say(stored_generators.summary(stored_generators.make(weight)))
 
 
 @lungs_app.command("train")
@@ -68,7 +81,7 @@ def lungs_train(
     except ValueError:
         raise InputError(f"--exclude-folds {exclude_folds!r}: numbers with commas, such as 1,2") from None
     options = {"exclude": folds, "epochs": epochs or training.EPOCHS, "seed": seed}
-    typer.echo(training.train(_lung_cohort(data), out, **options))
+    say(training.train(_lung_cohort(data), out, **options))
 
 
 @lungs_app.command("evaluate")
@@ -79,7 +92,7 @@ def lungs_evaluate(data: DataOption, out: FolderOption) -> None:
     from sdnet_lib.publish import lung_card
 
     external = load_cohort("cxr-collection", data=data)
-    typer.echo(evaluation.evaluate(_lung_cohort(data), external, out))
+    say(evaluation.evaluate(_lung_cohort(data), external, out))
     lung_card.write(out)
 
 
@@ -88,7 +101,7 @@ def lungs_compare(data: DataOption, out: FolderOption, seed: SeedOption = 0) -> 
     """Compare small U-Nets by accuracy and size; needs the package monai."""
     from sdnet_lib.lungs import training
 
-    typer.echo(training.compare(_lung_cohort(data), out, seed=seed))
+    say(training.compare(_lung_cohort(data), out, seed=seed))
 
 
 @app.command()
@@ -100,7 +113,7 @@ def extents(
     from sdnet_lib.data import extents
 
     extents.store(extents.measure(load_cohort("cxr-collection", data=data)))
-    typer.echo(extents.STORED)
+    say(extents.STORED)
 
 
 @app.command()
@@ -112,7 +125,7 @@ def covidcaps(
     from sdnet_lib.models.baselines import covidcaps_weights
 
     covidcaps_weights.convert(file, out)
-    typer.echo(out)
+    say(out)
 
 
 @app.command()
@@ -121,7 +134,7 @@ def frontpage() -> None:
     from sdnet_lib.publish import frontpage
 
     frontpage.draw().savefig(frontpage.FILE)
-    typer.echo(frontpage.FILE)
+    say(frontpage.FILE)
 
 
 def _lung_cohort(data: Path) -> pd.DataFrame:

@@ -7,13 +7,17 @@ column.
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable
+import shlex
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 
 import pandas as pd
 
+from sdnet_lib.data import identifiers, table_files
 from sdnet_lib.data.duplicates import same_size
-from sdnet_lib.files import InputError, content_hash, digest, one_line, write_text
+from sdnet_lib.data.table_files import CohortError
+from sdnet_lib.files import content_hash, digest, write_text
+from sdnet_lib.names import csv_text
 
 LABELS = ("N", "P")
 SEVERITIES = ("Normal-PCR+", "Mild", "Moderate", "Severe")
@@ -23,11 +27,9 @@ TEXT = (*COLUMNS, "lung_mask", "lesion_mask")
 PATHS = ("file", "lung_mask", "lesion_mask")
 
 
-class CohortError(InputError):
-    """A cohort that cannot be used; the message names its file, row and column."""
-
-
-def read_cohort(source: str | Path, *, check_files: bool = True) -> pd.DataFrame:
+def read_cohort(
+    source: str | Path, *, check_files: bool = True, labels: Mapping[str, str] | None = None
+) -> pd.DataFrame:
     """Read a cohort and check it; `data_scripts.registry.load_cohort` also knows data sets by name.
 
     Parameters
@@ -36,6 +38,8 @@ def read_cohort(source: str | Path, *, check_files: bool = True) -> pd.DataFrame
         A CSV file or a folder with ``cohort.csv``.
     check_files : bool
         Whether to look for each file and to compare their contents.
+    labels : dict of str, optional
+        What the table's own labels mean, such as ``{"COVID": "P", "Normal": "N"}``.
 
     Returns
     -------
@@ -53,11 +57,20 @@ def read_cohort(source: str | Path, *, check_files: bool = True) -> pd.DataFrame
     table = path / "cohort.csv" if path.is_dir() else path
     if not table.exists():
         raise CohortError(f"{source}: no such file or folder")
-    cohort = complete(read_table(table, REQUIRED), path.stem if path.is_file() else path.resolve().name)
+    cohort = complete(read_table(table, REQUIRED), own_name(path))
+    cohort["label"] = cohort["label"].replace(dict(labels or {}))
     for column in PATHS:
         if column in cohort:
             cohort[column] = [_absolute(table.parent, name) for name in cohort[column]]
     return check_cohort(cohort, str(table), check_files=check_files).reset_index(drop=True)
+
+
+def own_name(source: str | Path) -> str:
+    """Return what a cohort is called that does not say its source: the name of its file, or of its folder."""
+    path = Path(source)
+    if path.is_file() and path.stem != "cohort":
+        return path.stem
+    return (path if path.is_dir() else path.parent).resolve().name
 
 
 def write_cohort(cohort: pd.DataFrame, folder: str | Path) -> Path:
@@ -73,7 +86,7 @@ def write_cohort(cohort: pd.DataFrame, folder: str | Path) -> Path:
     for column in PATHS:
         if column in table:
             table[column] = [os.path.relpath(name, folder) if name else "" for name in table[column]]
-    write_text(folder / "cohort.csv", table.to_csv(index=False))
+    write_text(folder / "cohort.csv", csv_text(table))
     return folder / "cohort.csv"
 
 
@@ -110,6 +123,7 @@ def check_cohort(cohort: pd.DataFrame, name: str = "cohort", *, check_files: boo
         _schema(pa, on_negative).validate(cohort, lazy=True)
     except pa.errors.SchemaErrors as error:
         raise CohortError(_explain(error.failure_cases, cohort, name)) from None
+    _check_patients(cohort, name)
     if check_files:
         _check_files(cohort, name)
     return cohort
@@ -123,47 +137,19 @@ def fingerprint(cohort: pd.DataFrame) -> str:
 
 
 def read_table(path: Path, required: tuple[str, ...]) -> pd.DataFrame:
-    """Read a UTF-8 CSV file; the index counts its rows from 0, so that errors can name them.
-
-    The columns `TEXT` and `required` stay text (an id such as 00001 keeps its zeros), others become numbers
-    if all their values are; blank text is ``""``.
-
-    Raises
-    ------
-    CohortError
-        If the file is empty, not UTF-8, not a CSV file, or lacks a column of `required`.
-    """
-    try:
-        header = pd.read_csv(path, nrows=0, encoding="utf-8-sig").columns
-        text = [column for column in header if column in (*TEXT, *required)]
-        table = pd.read_csv(
-            path,
-            encoding="utf-8-sig",
-            dtype=dict.fromkeys(text, str),
-            keep_default_na=False,
-            na_values={column: [""] for column in header if column not in text},
-            skip_blank_lines=False,
-        )
-    except pd.errors.EmptyDataError:
-        raise CohortError(f"{path}: empty file") from None
-    except UnicodeDecodeError:
-        raise CohortError(f"{path}: not UTF-8 text") from None
-    except (pd.errors.ParserError, OSError) as error:
-        raise CohortError(f"{path}: cannot be read as CSV ({one_line(error)})") from None
-    if not isinstance(table.index, pd.RangeIndex):
-        raise CohortError(f"{path}: rows with more cells than the header has columns")
-    missing = [column for column in required if column not in table]
-    if missing:
-        raise CohortError(f"{path}: no column {', '.join(missing)} (columns: {', '.join(map(str, header))})")
-    blank = table.isna() | (table == "")
-    table = table[~blank.all(axis=1)]
-    words = [c for c in table if table[c].dtype == object or table[c].isna().all()]
-    return table.astype(dict.fromkeys(words, object)).fillna(dict.fromkeys(words, ""))
+    """Read a table in which the columns `TEXT` and `required` stay text; see `table_files.read`."""
+    return table_files.read(path, TEXT, required)
 
 
 def complete(cohort: pd.DataFrame, source: str) -> pd.DataFrame:
-    """Add the columns that a CSV may leave out, in the usual order."""
+    """Add the columns that a CSV may leave out, in the usual order, and clean its ids and words."""
     cohort = cohort.copy()
+    for column in COLUMNS:
+        if column in cohort and column != "file":
+            cohort[column] = cohort[column].map(identifiers.clean)
+    if "severity" in cohort:
+        known = {level.lower(): level for level in SEVERITIES}
+        cohort["severity"] = [known.get(level.lower(), level) for level in cohort["severity"]]
     for column, value in (("severity", ""), ("patient_id", ""), ("source", source), ("view", "")):
         if column not in cohort:
             cohort[column] = value
@@ -173,6 +159,10 @@ def complete(cohort: pd.DataFrame, source: str) -> pd.DataFrame:
 
 
 def _absolute(folder: Path, name: str) -> str:
+    """Return where a file is; a path that was written on Windows is understood too."""
+    name = name.strip()
+    if "\\" in name and not (folder / name).exists():
+        name = name.replace("\\", "/")
     return os.path.abspath(folder / name) if name else ""
 
 
@@ -202,9 +192,14 @@ def _explain(failures: pd.DataFrame, cohort: pd.DataFrame, name: str) -> str:
         return f"{name}, column {first['column']}: {first['check']}"
     column = first["column"] if first["schema_context"] == "Column" else "severity"
     value = cohort.at[first["index"], column]
+    check = first["check"]
+    if column == "label":
+        found = sorted(set(cohort["label"]) - {"", *LABELS})[:5]
+        meant = ",".join(f"{label}={LABELS[number % 2]}" for number, label in enumerate(found))
+        check += f"; say what is what, such as --labels {shlex.quote(meant)}" if found else ""
     others = failures["index"].nunique() - 1
     more = f" (and {others} more row{'s' * (others > 1)})" if others else ""
-    return f"{_where(name, first['index'], column)}: {value!r}: {first['check']}{more}"
+    return f"{_where(name, first['index'], column)}: {value!r}: {check}{more}"
 
 
 def _where(name: str, index: Hashable, column: str) -> str:
@@ -213,6 +208,18 @@ def _where(name: str, index: Hashable, column: str) -> str:
 
 def _row(index: Hashable) -> str:
     return index if isinstance(index, str) else f"row {int(index) + 2}"  # the header is row 1
+
+
+def _check_patients(cohort: pd.DataFrame, name: str) -> None:
+    known = cohort[cohort["patient_id"] != cohort["image_id"]]  # else each image is taken for a patient
+    found = identifiers.ambiguous(known["patient_id"].tolist())
+    if found:
+        one, two = (known.iloc[place] for place in found)
+        raise CohortError(
+            f"{_where(name, one.name, 'patient_id')}, and {_row(two.name)}: {one['patient_id']!r} and "
+            f"{two['patient_id']!r} may be one patient; write them alike, or so that more than zeros and "
+            "capitals differ"
+        )
 
 
 def _check_files(cohort: pd.DataFrame, name: str) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from sdnet_lib.files import InputError, write_json, write_text
+from sdnet_lib.checksums import read_seal, write_seal
+from sdnet_lib.files import InputError, write_text
 
 STORED = Path(__file__).parents[1] / "results" / "cxr_extents.csv"
 ORIGIN = {
@@ -25,6 +26,7 @@ ORIGIN = {
 
 def load() -> pd.DataFrame:
     """Return the shipped scores, one row per image: ``extent`` (0 to 8) and ``opacity`` (0 to 6), sorted."""
+    read_seal(STORED.with_suffix(".json"), STORED)
     counts = pd.read_csv(STORED)
     rows = counts.loc[counts.index.repeat(counts["images"])]
     return rows[["extent", "opacity"]].reset_index(drop=True)
@@ -74,4 +76,4 @@ def store(scores: pd.DataFrame, file: Path = STORED) -> None:
     """Write counts of the scores that `measure` returns, and beside them, as JSON, where they come from."""
     counts = scores.groupby(["extent", "opacity"]).size().rename("images").reset_index()
     write_text(file, counts.to_csv(index=False))
-    write_json(file.with_suffix(".json"), ORIGIN | {"images": len(scores)})
+    write_seal(file.with_suffix(".json"), ORIGIN | {"images": len(scores)}, file)

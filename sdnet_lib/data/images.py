@@ -1,112 +1,183 @@
 """Any chest X-ray file to one float grey image, and back to an 8-bit file.
 
-Decoding is left to Pillow, tifffile and pydicom; this module decides what the grey levels mean and turns
-whatever those libraries say about a bad file into one kind of error.
+This is the one door: whoever needs the pixels of a file that came from outside reads it here, and gets grey
+levels or one kind of error. What is decoded how is in `pictures` and `dicom`, where it is decoded in
+`decoder`, and what grey levels mean in `grey_levels`.
 """
 
 from __future__ import annotations
 
-import warnings
+import io
+import os
+import stat
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import numpy as np
-from PIL import Image, ImageOps
-from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT
+from PIL import Image
 
-from sdnet_lib.files import InputError, one_line, whole
+from sdnet_lib.data import decoder
+from sdnet_lib.data.formats import KINDS, MAX_PIXELS, ImageError, format_of
+from sdnet_lib.files import InputError, write_bytes
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".dcm", ".dicom")
-MAX_PIXELS = 80_000_000  # a chest radiograph has at most some 20 million; below Pillow's own limit
-_GREY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, Pillow's weights for red, green and blue
-_DETECTOR_BITS = (10, 12, 14, 16, 32)  # depths found inside files that store more than 8 bits
+__all__ = ["KINDS", "MAX_PIXELS", "Film", "Found", "ImageError", "find_images", "header", "read", "read_gray"]
+# Files so named are handed on, whatever they hold: whoever reads them says what is wrong with them.
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".jp2", ".dcm", ".dicom")
+Answer = TypeVar("Answer")
+# Only runs are packed: films get as small as by zlib's usual way, in a fifth of its time.
+PNG = {"compress_level": 1, "compress_type": zlib.Z_RLE}
+DISC = "DICOMDIR"  # the table of contents of a disc, itself a DICOM file
 
 
-class ImageError(InputError):
-    """An image file that cannot be used.
+class Film(NamedTuple):
+    """A picture, float32 (height, width) in [0, 1]; what of its file could not be used; its colour mode."""
 
-    Attributes
-    ----------
-    path : pathlib.Path
-        The file.
-    reason : str
-        What is wrong with it, in a few words.
-    """
+    pixels: np.ndarray
+    warnings: list[str]
+    mode: str
 
-    def __init__(self, path: str | Path, reason: str) -> None:
-        super().__init__(path, reason)
-        self.path, self.reason = Path(path), reason
+
+class Found(NamedTuple):
+    """The images of a folder, sorted, and how many other files of which kind were left out."""
+
+    images: list[Path]
+    left_out: dict[str, int]
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
+        """Say what was left out, such as ``3 .txt, 1 hidden``; nothing if nothing was."""
+        return ", ".join(f"{count} {kind}" for kind, count in sorted(self.left_out.items()))
 
 
-def find_images(folder: Path, pattern: str = "*") -> list[Path]:
-    """Return the image files of a folder, known by their suffix (one of `SUFFIXES`), sorted.
+def find_images(folder: Path, pattern: str = "*") -> Found:
+    """Find the images of a folder by what the files hold, and those that are named as images.
 
     Parameters
     ----------
     folder : pathlib.Path
     pattern : str
         Glob pattern, relative to the folder: files in it by default, ``**/*`` with those in folders below.
-        Hidden files, and files in hidden folders, are left out.
+        Hidden files, and files in hidden folders, are left out, as macOS leaves one beside each copied file.
     """
-    return sorted(
-        file
-        for file in folder.glob(pattern)
-        if file.suffix.lower() in SUFFIXES
-        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
-        and file.is_file()
-    )
+    found, left_out = [], Counter()
+    for file in sorted(folder.glob(pattern)):
+        if not file.is_file():
+            continue
+        if any(part.startswith(".") for part in file.relative_to(folder).parts):
+            left_out["hidden"] += 1
+        elif file.name == DISC or not (file.suffix.lower() in SUFFIXES or _format_or_none(file)):
+            left_out[file.suffix.lower() or "without suffix"] += 1
+        else:
+            found.append(file)
+    return Found(found, dict(left_out))
 
 
-def read_gray(path: str | Path) -> np.ndarray:
-    """Read PNG, JPEG, TIFF, WebP, BMP or DICOM as one grey image, bright where the film is bright.
+def _format_or_none(file: Path) -> str | None:
+    try:
+        return format_of(file)
+    except OSError:  # reading it will say why it cannot be opened
+        return "unknown"
 
-    Grey levels depend on the file alone, never on other files:
 
-    - 8 bits: divided by 255.
-    - more than 8 bits (integers): divided by the range of the smallest usual detector depth (10, 12, 14, 16
-      or 32 bits) that holds the brightest pixel, because many 16-bit files hold 12-bit values.
-    - floats, and integers with negative values: as they are if all lie in [0, 1], else minimum to 0 and
-      maximum to 1.
-    - DICOM: rescale slope and intercept (or modality table), then the first VOI table or window, whose range
-      becomes [0, 1]; without one, minimum to 0 and maximum to 1. MONOCHROME1 is inverted.
+def apart(out: str | Path, files: Iterable[str | Path]) -> Path:
+    """Return a folder to write, as an absolute path.
 
-    Colour is turned to grey (BT.601), transparency laid on black, EXIF and TIFF orientation applied. Of
-    several pages or frames the first is taken.
+    Raises
+    ------
+    InputError
+        If it holds one of the files that are read, which it could overwrite.
+    """
+    out = Path(os.path.abspath(out))
+    real = out.resolve()
+    for file in files:
+        if real in Path(file).resolve().parents:
+            raise InputError(f"{out}: holds {file}, which could be overwritten; choose another folder")
+    return out
+
+
+def read(path: str | Path) -> Film:
+    """Read PNG, JPEG, TIFF, WebP, BMP, JPEG 2000 or DICOM as one grey image, bright where the film is bright.
+
+    Grey levels depend on the file alone, never on other files; `grey_levels.unit` has the rule for pictures,
+    `dicom.read` that for DICOM.
 
     Parameters
     ----------
     path : str or pathlib.Path
-        The file; what it holds decides, not its suffix.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape (height, width), in [0, 1].
+        The file; what it holds decides, not its name.
 
     Raises
     ------
     ImageError
-        For a file that is missing, a folder, empty, truncated, not an image, over `MAX_PIXELS` pixels, of one
-        single grey level, or with NaN or infinite values.
+        For a file that is missing, a folder, empty, truncated, not an image, too large, of one single grey
+        level, with NaN or infinite values, or that ends its decoder.
     """
-    path = Path(path)
-    if not path.exists():
-        raise ImageError(path, "no such file")
-    if path.is_dir():
-        raise ImageError(path, "a folder, not an image")
-    try:
-        if path.stat().st_size == 0:
-            raise ImageError(path, "empty file")
-        image = _read_dicom(path) if _is_dicom(path) else _read_picture(path)
-    except ImageError:
-        raise
-    except Exception as error:  # decoders raise anything, from OSError to struct.error; all mean a bad file
-        raise ImageError(path, f"cannot be decoded ({one_line(error)[:150]})") from error
-    if image.max() == image.min():
+    film = decode(path)
+    if film.pixels.max() == film.pixels.min():
         raise ImageError(path, "constant image: every pixel has the same grey level")
-    return image.astype(np.float32)
+    return film
+
+
+def read_gray(path: str | Path) -> np.ndarray:
+    """Return the pixels of `read`: float32, (height, width), in [0, 1]."""
+    return read(path).pixels
+
+
+def read_mask(path: str | Path, shape: tuple[int, int] | None = None) -> np.ndarray:
+    """Read a mask: bool (height, width), True where it is not black.
+
+    Raises
+    ------
+    ImageError
+        As `read`, but a mask may be constant; and if it is not of the given `shape`.
+    """
+    try:
+        mask = decode(path).pixels > 0
+    except ImageError as error:
+        raise ImageError(path, f"a mask that cannot be read: {error.reason}") from None
+    if shape is not None and mask.shape != shape:
+        found, wanted = (f"{width} x {height}" for height, width in (mask.shape, shape))
+        raise ImageError(path, f"a mask of {found} pixels for an image of {wanted}")
+    return mask
+
+
+def decode(path: str | Path) -> Film:
+    """Read a picture as `read` does, also if it is constant: of use where only its size or mode matters."""
+    return Film(*_answered(decoder.decode, path))
+
+
+def header(path: str | Path) -> dict[str, str]:
+    """Return what a file says about itself (see `headers.read`), without decoding its pixels.
+
+    Raises
+    ------
+    ImageError
+        For a file that is missing, a folder, empty, not an image, or that ends its decoder.
+    """
+    return _answered(decoder.header, path)
+
+
+def _answered(ask: Callable[[Path], Answer], path: str | Path) -> Answer:
+    """Ask the decoder about an ordinary file, under the name that the caller gave it."""
+    path = Path(path)
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        raise ImageError(path, "no such file") from None
+    except (OSError, ValueError) as error:  # a name that is too long, or holds a zero byte
+        raise ImageError(path, f"cannot be opened ({getattr(error, 'strerror', error)})") from None
+    if stat.S_ISDIR(found.st_mode):
+        raise ImageError(path, "a folder, not an image")
+    if not stat.S_ISREG(found.st_mode):
+        raise ImageError(path, "not an ordinary file")
+    if found.st_size == 0:
+        raise ImageError(path, "empty file")
+    try:
+        return ask(Path(os.path.abspath(path)))
+    except ImageError as error:
+        raise ImageError(path, error.reason) from None
 
 
 def write_gray(path: str | Path, image: np.ndarray) -> None:
@@ -128,9 +199,22 @@ def write_gray(path: str | Path, image: np.ndarray) -> None:
     formats = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
     if path.suffix.lower() not in formats:
         raise ImageError(path, "images are written as .png, .jpg or .jpeg")
-    pixels = np.rint(np.clip(np.asarray(image, np.float32), 0, 1) * 255).astype(np.uint8)
-    with whole(path) as part:
-        Image.fromarray(pixels).save(part, format=formats[path.suffix.lower()], quality=95)
+    write_picture(path, eight_bits(image), format=formats[path.suffix.lower()], quality=95, **PNG)
+
+
+def write_picture(path: Path, pixels: np.ndarray, **options: object) -> None:
+    """Write uint8 or bool pixels, whole or not at all; options are those of Pillow's `save`.
+
+    They are encoded in memory, for Pillow's encoders do not say why they cannot write.
+    """
+    encoded = io.BytesIO()
+    Image.fromarray(pixels).save(encoded, **options)
+    write_bytes(path, encoded.getvalue())
+
+
+def eight_bits(image: np.ndarray) -> np.ndarray:
+    """Round an image, float in [0, 1] (clipped beyond) or bool, to uint8."""
+    return np.rint(np.clip(np.asarray(image, np.float32), 0, 1) * 255).astype(np.uint8)
 
 
 def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -151,118 +235,3 @@ def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     height, width = size
     picture = Image.fromarray(np.asarray(image, np.float32))
     return np.array(picture.resize((width, height), Image.Resampling.BILINEAR))
-
-
-def _read_picture(path: Path) -> np.ndarray:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        try:
-            picture = Image.open(path)
-        except Image.UnidentifiedImageError:
-            if path.read_bytes()[:4] in (b"II*\0", b"MM\0*"):  # a TIFF of a kind that Pillow does not know
-                return _read_tiff(path)
-            raise ImageError(path, "not an image (PNG, JPEG, TIFF, WebP, BMP or DICOM)") from None
-        except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-            raise ImageError(path, f"over {MAX_PIXELS:,} pixels") from None
-    with picture:
-        _check_size(path, picture.height, picture.width)
-        tags = getattr(picture, "tag_v2", {})  # of a TIFF
-        picture = ImageOps.exif_transpose(picture)
-        if picture.mode == "1" or picture.mode.startswith(("I", "F")):
-            return _deep_to_unit(path, np.asarray(picture), tags)
-        if picture.has_transparency_data or picture.mode in ("La", "RGBa"):
-            picture = picture.convert("RGBA")
-            picture = Image.alpha_composite(Image.new("RGBA", picture.size, "black"), picture)
-        if picture.mode == "L":
-            return np.asarray(picture) / np.float32(255)
-        return np.asarray(picture.convert("RGB")) @ _GREY / 255
-
-
-def _deep_to_unit(path: Path, pixels: np.ndarray, tags: dict) -> np.ndarray:
-    """Scale pixels of 1, 16 or 32 bits; in a TIFF of that kind Pillow leaves two things undone."""
-    unsigned = tags.get(SAMPLEFORMAT, (1,))[0] == 1
-    if tags and unsigned and pixels.dtype == np.int32:
-        pixels = pixels.view(np.uint32)
-    image = _to_unit(path, pixels)
-    white_is_zero = pixels.dtype != bool and tags.get(PHOTOMETRIC_INTERPRETATION) == 0
-    return 1 - image if white_is_zero else image
-
-
-def _read_tiff(path: Path) -> np.ndarray:
-    import tifffile
-
-    with tifffile.TiffFile(path) as tiff:
-        page = tiff.pages[0]
-        _check_size(path, page.imagelength, page.imagewidth)
-        pixels = page.asarray()
-        if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
-            return 1 - _to_unit(path, pixels)
-    if pixels.ndim == 3 and pixels.shape[0] in (3, 4) < pixels.shape[2:]:  # colours one after another
-        pixels = np.moveaxis(pixels, 0, -1)
-    return _to_unit(path, pixels)
-
-
-def _is_dicom(path: Path) -> bool:
-    with path.open("rb") as file:
-        start = file.read(132)
-    return start[128:] == b"DICM" or path.suffix.lower() in (".dcm", ".dicom")
-
-
-def _read_dicom(path: Path) -> np.ndarray:
-    import pydicom
-    from pydicom.pixels import apply_color_lut, apply_modality_lut, pixel_array
-
-    data = pydicom.dcmread(path, force=True)
-    if "PixelData" not in data:
-        raise ImageError(path, "a DICOM file without an image, or not DICOM at all")
-    _check_size(path, data.Rows, data.Columns)
-    pixels = pixel_array(data, index=0)
-    if data.PhotometricInterpretation == "PALETTE COLOR":
-        pixels = apply_color_lut(pixels, data)
-    if pixels.ndim == 3:
-        return _to_unit(path, pixels)
-    image = _apply_voi(apply_modality_lut(pixels, data), data)
-    return 1 - image if data.PhotometricInterpretation == "MONOCHROME1" else image
-
-
-def _apply_voi(pixels: np.ndarray, data: object) -> np.ndarray:
-    """Map what the VOI table or window of a DICOM data set shows to [0, 1]; without one, all there is."""
-    from pydicom.pixels import apply_voi, apply_windowing
-
-    if data.get("VOILUTSequence"):
-        depth = data.VOILUTSequence[0].LUTDescriptor[2]
-        return apply_voi(np.rint(pixels).astype(np.int64), data) / (2**depth - 1)
-    if "WindowWidth" in data and "WindowCenter" in data:
-        low, high = apply_windowing(np.array([-1e12, 1e12]), data)
-        return (apply_windowing(pixels, data) - low) / (high - low)
-    return _min_max(pixels)
-
-
-def _to_unit(path: Path, pixels: np.ndarray) -> np.ndarray:
-    """Scale decoded pixels, grey or with a last axis of colours, to one grey image in [0, 1]."""
-    if not np.isfinite(pixels).all():
-        raise ImageError(path, "NaN or infinite grey levels")
-    if pixels.ndim == 3 and pixels.shape[-1] in (3, 4):
-        alpha = _to_unit(path, pixels[..., 3]) if pixels.shape[-1] == 4 else 1
-        colours = _to_unit(path, pixels[..., :3].reshape(len(pixels), -1))  # one range for all three
-        return colours.reshape(*pixels.shape[:2], 3) @ _GREY * alpha
-    if pixels.ndim != 2:
-        raise ImageError(path, f"an array of shape {pixels.shape}, not a grey or colour image")
-    low, high = pixels.min(), pixels.max()
-    if low >= 0 and high <= 1 and pixels.dtype.kind in "bf":
-        return pixels.astype(np.float64)
-    if low < 0 or pixels.dtype.kind == "f":
-        return _min_max(pixels)
-    if pixels.dtype == np.uint8:
-        return pixels / 255
-    return pixels / (2.0 ** next(bits for bits in _DETECTOR_BITS if high < 2.0**bits) - 1)
-
-
-def _min_max(pixels: np.ndarray) -> np.ndarray:
-    low, high = float(pixels.min()), float(pixels.max())
-    return (pixels - low) / ((high - low) or 1)
-
-
-def _check_size(path: Path, height: int, width: int) -> None:
-    if height * width > MAX_PIXELS:
-        raise ImageError(path, f"{width} x {height} pixels: over {MAX_PIXELS:,}")

@@ -52,6 +52,7 @@ def splits(cohort: pd.DataFrame, repeats: int, folds: int, seed: int = 0) -> lis
     """
     if folds < 2 or repeats < 1:
         raise InputError(f"{repeats} repeats of {folds} folds: at least 1 repeat and 2 folds are needed")
+    _check_patients(_worst_images(cohort.reset_index(drop=True)), folds)
     order = np.argsort(cohort["image_id"].to_numpy(str), kind="stable")
     table = cohort.iloc[order].reset_index(drop=True)
     result = []
@@ -66,6 +67,43 @@ def splits(cohort: pd.DataFrame, repeats: int, folds: int, seed: int = 0) -> lis
     return result
 
 
+def matched_splits(cohort: pd.DataFrame, repeats: int, folds: int, seed: int = 0) -> list[Split]:
+    """Split as `splits` does, each repetition a cohort with as many negative as positive images.
+
+    Negatives that are too many are drawn anew for each repetition and then are in no part: what is learned,
+    what decides when to stop and what is tested are matched alike, as in the paper's Table 7. Parameters and
+    errors are those of `splits`.
+    """
+    result = []
+    for repeat in range(repeats):
+        rows = matched_rows(cohort, seed + repeat)
+        for one in splits(cohort.iloc[rows].reset_index(drop=True), 1, folds, seed + repeat):
+            parts = (rows[part] for part in (one.train, one.valid, one.test))
+            result.append(Split(repeat, one.fold, *parts))
+    return result
+
+
+def matched_rows(cohort: pd.DataFrame, seed: int) -> np.ndarray:
+    """Return the rows of a cohort, sorted, without the negatives that are more than the positives.
+
+    Which are left out does not depend on the order of the rows.
+    """
+    order = np.argsort(cohort["image_id"].to_numpy(str), kind="stable")
+    negative = order[(cohort["label"] == "N").to_numpy()[order]]
+    surplus = max(0, 2 * len(negative) - len(cohort))
+    out = np.random.default_rng(seed).choice(negative, surplus, replace=False)
+    return np.setdiff1d(np.arange(len(cohort)), out)
+
+
+def _check_patients(patients: pd.DataFrame, folds: int) -> None:
+    """Refuse now, in the cohort's own counts, what cannot be split into training, validation and test."""
+    counts = patients["label"].value_counts().reindex(LABELS, fill_value=0)
+    needed = max(folds, 4 if folds == 2 else 3)  # two of each label must be left to learn and to validate
+    if counts.min() < needed:
+        found = ", ".join(f"{count} with label {label}" for label, count in counts.items())
+        raise InputError(f"{folds} folds need {needed} patients of each label; there are {found}")
+
+
 def _patient_folds(table: pd.DataFrame, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return the rows outside and inside of each fold.
 
@@ -75,10 +113,6 @@ def _patient_folds(table: pd.DataFrame, folds: int, seed: int) -> list[tuple[np.
     from sklearn.model_selection import StratifiedKFold
 
     patients = _worst_images(table)
-    counts = patients["label"].value_counts()
-    if counts.min() < folds:
-        found = ", ".join(f"{count} with label {label}" for label, count in counts.sort_index().items())
-        raise InputError(f"{folds} folds need {folds} patients of each label; there are {found}")
     drawn = StratifiedKFold(folds, shuffle=True, random_state=seed).split(patients, _strata(patients, folds))
     number = pd.Index(patients["patient_id"]).get_indexer(table["patient_id"])
     tested = [np.isin(number, test) for _, test in drawn]

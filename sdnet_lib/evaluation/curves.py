@@ -11,6 +11,7 @@ import pandas as pd
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from sdnet_lib.evaluation.bootstrap import DRAWS, interval
+from sdnet_lib.evaluation.learned import only_learned
 from sdnet_lib.evaluation.metrics import RUN, called_positive
 from sdnet_lib.files import InputError
 
@@ -19,19 +20,21 @@ AREAS = ("auc", "average_precision")
 
 
 def per_image(predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Average the runs that tested an image.
+    """Average the runs that tested an image and have learned.
 
     Returns
     -------
     dict of str to DataFrame
-        An image table for each approach: ``image_id, patient_id, label, severity, prob_P`` (mean over the
-        runs), ``called_P`` (fraction of the runs that predict P) and ``tests`` (their number), by image_id.
+        An image table for each approach that has such a run: ``image_id, patient_id, label, severity,
+        prob_P`` (mean over the runs), ``called_P`` (fraction of the runs that predict P) and ``tests`` (their
+        number), by image_id.
 
     Raises
     ------
     InputError
         If an image has two patients, labels or severities.
     """
+    predictions = only_learned(predictions)
     facts = predictions[["image_id", *FACTS]].drop_duplicates()
     twice = facts["image_id"].duplicated()
     if twice.any():
@@ -125,9 +128,10 @@ def area_under_roc(truth: np.ndarray, score: np.ndarray) -> float:
 
 
 def areas_of_runs(predictions: pd.DataFrame) -> pd.Series:
-    """Return the area under the ROC curve of each run, without averaging; NaN where a class is missing."""
-    runs = predictions.groupby(list(RUN), sort=False)[["label", "prob_P"]]
-    return runs.apply(lambda run: area_under_roc(run["label"] == "P", run["prob_P"])).rename("auc")
+    """Return the area under the ROC curve of each run that has learned; NaN where a class is missing."""
+    runs = only_learned(predictions).groupby(list(RUN), sort=False)
+    areas = {name: area_under_roc(run["label"] == "P", run["prob_P"]) for name, run in runs}
+    return pd.Series(areas.values(), pd.MultiIndex.from_tuples(areas, names=RUN), float, "auc")
 
 
 def roc(images: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> pd.DataFrame:

@@ -2,6 +2,9 @@
 
 A *prediction table* has one row per tested image and the columns ``approach, repeat, fold, image_id,
 patient_id, label, severity, prob_N, prob_P``. A *run* is one network: an approach, a repeat, a fold.
+
+A network with a third class also says in ``vote`` which of its classes it names. Tested are images of N and P
+alone, as in the paper; a vote for the third class is an error for either, and no vote for N or P.
 """
 
 from __future__ import annotations
@@ -19,26 +22,37 @@ METRICS = ("specificity", "precision_N", "f1_N", "sensitivity", "precision_P", "
 PER = {"repeat": ["approach", "repeat"], "fold": list(RUN)}
 
 
+def called(predictions: pd.DataFrame) -> pd.Series:
+    """Return what each row is called: its vote, else N or P; a tie goes to P, as in the paper's fusion."""
+    positive = predictions["prob_P"] >= predictions["prob_N"]
+    likelier = positive.map({True: "P", False: "N"})
+    return predictions["vote"].fillna(likelier) if "vote" in predictions else likelier
+
+
 def called_positive(predictions: pd.DataFrame) -> pd.Series:
-    """Return whether P is predicted, one bool a row; a tie goes to P, as in the paper's fusion."""
-    return predictions["prob_P"] >= predictions["prob_N"]
+    """Return whether P is predicted, one bool a row."""
+    return called(predictions) == "P"
 
 
 def is_right(predictions: pd.DataFrame) -> pd.Series:
     """Return whether the predicted label is the true one, one bool a row."""
-    return called_positive(predictions) == (predictions["label"] == "P")
+    return called(predictions) == predictions["label"]
 
 
 def confusion(predictions: pd.DataFrame, by: Sequence[str] = RUN) -> pd.DataFrame:
-    """Count the four outcomes in each group.
+    """Count the outcomes in each group.
 
     Returns
     -------
     DataFrame of int
-        Columns TN, FP, FN, TP; indexed by `by`, groups in the order of their first row.
+        Columns TN, FP, FN, TP, and N_other and P_other, images that were called something else; indexed by
+        `by`, groups in the order of their first row.
     """
-    truth, called = predictions["label"] == "P", called_positive(predictions)
-    outcomes = {"TN": ~truth & ~called, "FP": ~truth & called, "FN": truth & ~called, "TP": truth & called}
+    truth, named = predictions["label"] == "P", called(predictions)
+    outcomes = {"TN": ~truth & (named == "N"), "FP": ~truth & (named == "P")}
+    outcomes |= {"FN": truth & (named == "N"), "TP": truth & (named == "P")}
+    other = ~named.isin(["N", "P"])
+    outcomes |= {"N_other": ~truth & other, "P_other": truth & other}
     return pd.DataFrame(outcomes).groupby([predictions[name] for name in by], sort=False).sum()
 
 
@@ -57,7 +71,7 @@ def measures(counts: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     counts : DataFrame
-        Columns TN, FP, FN, TP.
+        Columns TN, FP, FN, TP, and perhaps N_other and P_other.
 
     Returns
     -------
@@ -69,8 +83,9 @@ def measures(counts: pd.DataFrame) -> pd.DataFrame:
         return part / whole.where(whole > 0)
 
     TN, FP, FN, TP = (counts[name] for name in ("TN", "FP", "FN", "TP"))
-    specificity, precision_N = fraction(TN, TN + FP), fraction(TN, TN + FN)
-    sensitivity, precision_P = fraction(TP, TP + FN), fraction(TP, TP + FP)
+    N, P = (TN + FP + counts.get("N_other", 0), FN + TP + counts.get("P_other", 0))
+    specificity, precision_N = fraction(TN, N), fraction(TN, TN + FN)
+    sensitivity, precision_P = fraction(TP, P), fraction(TP, TP + FP)
     found = {
         "specificity": specificity,
         "precision_N": precision_N,
@@ -78,7 +93,7 @@ def measures(counts: pd.DataFrame) -> pd.DataFrame:
         "sensitivity": sensitivity,
         "precision_P": precision_P,
         "f1_P": harmonic_mean(precision_P, sensitivity),
-        "accuracy": fraction(TN + TP, TN + FP + FN + TP),
+        "accuracy": fraction(TN + TP, N + P),
     }
     return pd.DataFrame(found, columns=list(METRICS))
 

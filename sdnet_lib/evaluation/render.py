@@ -10,9 +10,22 @@ import pandas as pd
 
 from sdnet_lib.files import InputError
 from sdnet_lib.models.registry import title
+from sdnet_lib.names import csv_text
 
 FORMS = ("text", "markdown", "csv", "latex")
-CSV_COLUMNS = ["cohort", "table", "approach", "quantity", "mean", "sd", "low", "high", "runs", "undefined"]
+CSV_COLUMNS = [
+    "cohort",
+    "table",
+    "approach",
+    "quantity",
+    "mean",
+    "sd",
+    "low",
+    "high",
+    "runs",
+    "undefined",
+    "unlearned",
+]
 PAPER_COLUMNS = ["paper_mean", "paper_sd", "difference"]
 HEADINGS = {
     "specificity": "Specificity",
@@ -82,17 +95,17 @@ def summary_table(table: pd.DataFrame, caption: str) -> Table:
     Parameters
     ----------
     table : DataFrame
-        Columns (measure, mean | sd | runs | undefined), fractions.
+        Columns (measure, mean | sd | runs | undefined | unlearned), fractions.
     caption : str
     """
     measures = list(dict.fromkeys(table.columns.get_level_values(0)))
     rows, undefined = [], False
     for approach in table.index:
         row = table.loc[approach]
-        runs = int((row[:, "runs"] + row[:, "undefined"]).max())
+        runs, unlearned = int((row[:, "runs"] + row[:, "undefined"]).max()), int(row[:, "unlearned"].max())
         cells = [spread(row[name, "mean"], row[name, "sd"], int(row[name, "undefined"])) for name in measures]
         undefined |= bool(row[:, "undefined"].any())
-        rows.append([title(approach), str(runs), *cells])
+        rows.append([title(approach), f"{runs}, {unlearned} not learned" if unlearned else f"{runs}", *cells])
     note = "[k] or undefined: k runs, or all, have no value, for nothing was predicted or tested so."
     header = ["", "Runs", *(HEADINGS.get(name, name) for name in measures)]
     return Table(caption, header, rows, [note] * undefined)
@@ -107,6 +120,8 @@ def beside_table(beside: pd.DataFrame, caption: str) -> Table:
         rows.append([name, "paper", *map(_known, group["paper_mean"], group["paper_sd"])])
         rows.append([name, "difference", *map(_signed, group["difference"])])
     notes = ["Differences are ours less the paper's, in points."]
+    if "covidnet" in set(beside["approach"]):
+        notes.append("The paper's COVID-Net starts from weights that are gone, ours from random ones.")
     return Table(caption, ["", "", *(HEADINGS.get(name, name) for name in measures)], rows, notes)
 
 
@@ -155,8 +170,8 @@ def _csv(sections: Sequence[Section]) -> str:
     ]
     rows = pd.DataFrame([row for frame in frames for row in frame.to_dict("records")])
     columns = CSV_COLUMNS + [column for column in PAPER_COLUMNS if column in rows]
-    rows = rows.reindex(columns=columns).astype({"runs": "Int64", "undefined": "Int64"})
-    return rows.to_csv(index=False, float_format="%.6f", lineterminator="\n")
+    rows = rows.reindex(columns=columns).astype(dict.fromkeys(("runs", "undefined", "unlearned"), "Int64"))
+    return csv_text(rows, float_format="%.6f", lineterminator="\n")
 
 
 def _heading(text: str, form: str) -> str:

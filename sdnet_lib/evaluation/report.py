@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from sdnet_lib.evaluation import tables, uncertainty
+from sdnet_lib.config import OWN_RECIPE
+from sdnet_lib.evaluation import gains, learned, origins, tables, trained, uncertainty
 from sdnet_lib.evaluation.metrics import PER
 from sdnet_lib.evaluation.render import (
     FORMS,
@@ -59,9 +60,15 @@ def report(
         raise InputError(f"--format {form!r}: not one of {', '.join(FORMS)}")
     if per not in PER:
         raise InputError(f"--per {per!r}: not one of {', '.join(PER)}")
-    sections = [cross_validation(tables.read_runs(runs), per, paper)]
+    first = cross_validation(tables.read_rows(runs), per, paper)
+    remarks = origins.remarks(file for *_, file in sorted(tables.run_files(Path(runs))))
+    counts, *others = first.tables
+    counts, training = counts._replace(notes=[*counts.notes, *remarks]), trained.read_origins(runs)
+    if training:
+        others.insert(0, trained.table(training, training[0]["profile"].get("budget", OWN_RECIPE)))
+    sections = [first._replace(tables=[counts, *others])]
     for cohort, folder in tables.other_cohorts(runs).items():
-        sections.append(external(cohort, tables.read_runs(folder)))
+        sections.append(external(cohort, tables.read_rows(folder)))
     text = write_sections(sections, form)
     if output is not None:
         write_text(Path(output), text)
@@ -70,10 +77,12 @@ def report(
 
 def cross_validation(predictions: pd.DataFrame, per: str = "repeat", paper: bool = False) -> Section:
     """Return all tables of a cohort that was cross-validated; see `report` for the options."""
+    counts, predictions = tested(predictions), tables.answered(predictions)
     found = [
-        tested(predictions),
+        counts,
         *summaries(predictions, per, paper),
         uncertainty.intervals(predictions),
+        *_gains(predictions),
         uncertainty.pairs(predictions),
         uncertainty.probabilities(predictions),
         uncertainty.predictive_values(predictions),
@@ -81,22 +90,29 @@ def cross_validation(predictions: pd.DataFrame, per: str = "repeat", paper: bool
     return Section("Cross-validation", "", found)
 
 
+def _gains(predictions: pd.DataFrame) -> list[Table]:
+    """Compare COVID-SDNet with its controls, if any were run."""
+    found = gains.differences(predictions)
+    return [gains.table(found)] if len(found) else []
+
+
 def external(cohort: str, predictions: pd.DataFrame) -> Section:
     """Return the tables of another cohort, all of whose images every network was tested on."""
     caption = "Layout of Table 5: mean ± sd over networks, which all see all images, in %"
+    counts, predictions = tested(predictions), tables.answered(predictions)
     summary = tables.table_5(predictions)
     measures = summary_table(summary, caption)._replace(numbers=_numbers("table_5", summary))
-    found = [tested(predictions), measures, uncertainty.probabilities(predictions)]
+    found = [counts, measures, uncertainty.probabilities(predictions)]
     return Section(f"The same networks on {cohort}", cohort, found)
 
 
 def tested(predictions: pd.DataFrame) -> Table:
     """Count what was tested, and say what is missing."""
-    rows = []
+    rows, runs = [], learned.count(predictions)
     for approach, group in predictions.groupby("approach", sort=False):
         image = group.drop_duplicates("image_id")
         counts = [
-            len(group[["repeat", "fold"]].drop_duplicates()),
+            *runs.loc[approach],
             group["repeat"].nunique(),
             len(image),
             image["patient_id"].nunique(),
@@ -108,7 +124,15 @@ def tested(predictions: pd.DataFrame) -> Table:
     for approach, repeat, fold in tables.missing_runs(predictions):
         missing.setdefault(approach, []).append(f"r{repeat}f{fold}")
     notes = [f"Incomplete: {title(name)} lacks {', '.join(runs)}." for name, runs in missing.items()]
-    header = ["", "Runs", "Repetitions", "Images", "Patients", "N", "P"]
+    for approach, group in predictions[predictions["prob_P"].isna()].groupby("approach", sort=False):
+        files = ", ".join(dict.fromkeys(f"r{row.repeat}f{row.fold}" for row in group.itertuples()))
+        notes.append(
+            f"No answer: {title(approach)} gave no number {len(group)} times ({files}); these count nowhere."
+        )
+    if (runs["learned"] < runs["runs"]).any():
+        notes.append(learned.NOTE)
+        notes += [] if learned.says_so(predictions) else [learned.STORED_NOTE]
+    header = ["", "Runs", "Learned", "Repetitions", "Images", "Patients", "N", "P"]
     return Table("What was tested", header, rows, notes)
 
 

@@ -5,6 +5,11 @@ Nadeau and Bengio ("Inference for the generalization error", Machine Learning 52
 of test to training images; Bouckaert and Frank ("Evaluating the replicability of significance tests for
 comparing learning algorithms", PAKDD 2004) use it with repeated k-fold cross-validation, where that ratio is
 1 / (k - 1) and the degrees of freedom are one less than the runs.
+
+Here a tenth of the training part decides when to stop. It counts as training: the ratio stands for what two
+runs have in common, and what is trained, stopped and kept is decided by both parts together. Who counts only
+the images that move weights divides by 0.9, for which `validation_effect` says how much wider all intervals
+become.
 """
 
 from __future__ import annotations
@@ -14,10 +19,12 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from sdnet_lib.evaluation.learned import only_learned
 from sdnet_lib.evaluation.metrics import RUN, per_run
 from sdnet_lib.files import InputError
 
 LEVEL = 0.95
+VALIDATION = 0.1  # of the training part; see `data.splits`
 TEST = ("mean", "low", "high", "t", "df", "p")  # what `corrected_t_test` returns
 
 
@@ -38,6 +45,19 @@ def standard_error(values: np.ndarray, folds: int) -> float:
     if len(values) < 2 or folds < 2:
         raise InputError(f"{len(values)} runs of {folds} folds: a test needs at least two of both")
     return float(np.sqrt((1 / len(values) + 1 / (folds - 1)) * np.var(values, ddof=1)))
+
+
+def validation_effect(runs: int, folds: int, validation: float = VALIDATION) -> float:
+    """Return by which factor intervals grow if the validation part is not counted as training.
+
+    Parameters
+    ----------
+    runs, folds : int
+    validation : float
+        Its fraction of the training part.
+    """
+    counted, not_counted = (1 / runs + 1 / ((folds - 1) * part) for part in (1, 1 - validation))
+    return float(np.sqrt(not_counted / counted))
 
 
 def corrected_t_test(values: np.ndarray, folds: int) -> dict[str, float]:
@@ -95,7 +115,8 @@ def intervals(predictions: pd.DataFrame, measure: str = "accuracy", folds: int |
     predictions : DataFrame
         A prediction table.
     measure : str
-        One of `evaluation.metrics.METRICS`. Runs in which it is undefined are left out.
+        One of `evaluation.metrics.METRICS`. Runs in which it is undefined, or that have not learned, are left
+        out.
     folds : int, optional
         Of one repetition; from `folds_of` by default.
 
@@ -106,8 +127,9 @@ def intervals(predictions: pd.DataFrame, measure: str = "accuracy", folds: int |
         beyond [0, 1], where a t distribution is a poor picture of a fraction.
     """
     folds, rows = folds or folds_of(predictions), {}
-    for approach, values in per_run(predictions)[measure].groupby("approach", sort=False):
-        known = values.dropna().to_numpy()
+    runs = per_run(only_learned(predictions))[measure]
+    for approach in predictions["approach"].unique():
+        known = runs[runs.index.get_level_values("approach") == approach].dropna().to_numpy()
         if len(known) < 2 or folds < 2:
             rows[approach] = {"mean": known.mean() if len(known) else np.nan, "low": np.nan, "high": np.nan}
         else:
@@ -121,8 +143,8 @@ def pairwise(predictions: pd.DataFrame, measure: str = "accuracy", folds: int | 
     Parameters
     ----------
     predictions : DataFrame
-        A prediction table of two approaches or more. Each pair is compared on the runs that both have, and
-        in these it must have been tested on the same images.
+        A prediction table of two approaches or more. Each pair is compared on the runs that both have and in
+        which both have learned, and in these it must have been tested on the same images.
     measure : str
         One of `evaluation.metrics.METRICS`.
     folds : int, optional
@@ -140,10 +162,10 @@ def pairwise(predictions: pd.DataFrame, measure: str = "accuracy", folds: int | 
         If there is nothing to compare, two approaches were tested on different images in a run, a measure is
         undefined in a run, or a repetition has only one fold.
     """
+    folds, predictions = folds or folds_of(predictions), only_learned(predictions)
     names = list(predictions["approach"].unique())
     if len(names) < 2:
-        raise InputError("one approach alone cannot be compared")
-    folds = folds or folds_of(predictions)
+        raise InputError("one approach alone, with runs that have learned, cannot be compared")
     images = predictions.groupby(list(RUN))["image_id"].agg(frozenset).unstack("approach")
     values = per_run(predictions)[measure].unstack("approach")
     rows = []

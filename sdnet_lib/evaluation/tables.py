@@ -1,7 +1,8 @@
 """The paper's tables from our predictions: read the runs, average them, set them beside the printed numbers.
 
 A table has one row per approach and, for each measure, the columns ``mean``, ``sd`` (ddof 1), ``runs`` (how
-many it is defined in) and ``undefined`` (the other runs). All numbers are fractions.
+many it is defined in), ``undefined`` (the other runs that have learned) and ``unlearned`` (those that have
+not, see `evaluation.learned`; they are in no mean). All numbers are fractions.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from sdnet_lib.data.cohort import LABELS, SEVERITIES
+from sdnet_lib.evaluation.learned import count, only_learned
 from sdnet_lib.evaluation.metrics import RUN, by_severity, per_run
+from sdnet_lib.evaluation.origins import origin
 from sdnet_lib.files import InputError, one_line
 from sdnet_lib.models.registry import ORDER
 
@@ -32,6 +35,16 @@ def place(approach: str) -> int:
 
 
 def read_runs(folder: str | Path) -> pd.DataFrame:
+    """Read the answers of a study; as `read_rows`, without the images that a model gave no number for."""
+    return answered(read_rows(folder))
+
+
+def answered(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that have an answer: no number is neither N nor P."""
+    return predictions[predictions["prob_P"].notna()].reset_index(drop=True)
+
+
+def read_rows(folder: str | Path) -> pd.DataFrame:
     """Read the predictions of a study: ``FOLDER/<approach>/r<repeat>f<fold>.parquet``.
 
     Folders named ``on-*`` (other cohorts, see `other_cohorts`), hidden ones and files of other names, such as
@@ -45,10 +58,10 @@ def read_runs(folder: str | Path) -> pd.DataFrame:
     Raises
     ------
     InputError
-        If there are no runs, a file cannot be read, lacks a column, is not the run that its name says, tests
-        an image twice, or has a row with a bad label, severity or probability. It names the file.
+        If there are no runs, a file is damaged, cannot be read, lacks a column, is not the run that its name
+        says, tests an image twice, or has a row with a bad label, severity or probability. It names the file.
     """
-    files = sorted(_run_files(Path(folder)), key=lambda run: (place(run[0]), *run[:3]))
+    files = sorted(run_files(Path(folder)), key=lambda run: (place(run[0]), *run[:3]))
     if not files:
         there = Path(folder).is_dir()
         raise InputError(f"{folder}: {'no runs (APPROACH/r0f0.parquet)' if there else 'no such folder'}")
@@ -69,7 +82,8 @@ def other_cohorts(folder: str | Path) -> dict[str, Path]:
     return {path.name[3:]: path for path in sorted(Path(folder).glob("on-*")) if path.is_dir()}
 
 
-def _run_files(folder: Path) -> Iterator[tuple[str, int, int, Path]]:
+def run_files(folder: Path) -> Iterator[tuple[str, int, int, Path]]:
+    """Yield approach, repeat, fold and file of each run in a folder; see `read_runs`."""
     for file in folder.glob("*/*.parquet"):
         name, approach = re.fullmatch(r"r(\d+)f(\d+)\.parquet", file.name), file.parent.name
         if name and not approach.startswith((".", "on-")):
@@ -77,8 +91,9 @@ def _run_files(folder: Path) -> Iterator[tuple[str, int, int, Path]]:
 
 
 def _read(file: Path) -> pa.Table:
+    origin(file)
     try:
-        with parquet.ParquetFile(file) as opened:
+        with file.open("rb") as content, parquet.ParquetFile(content) as opened:
             run = opened.read(use_threads=False).replace_schema_metadata()
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"{file}: not a readable parquet file ({one_line(error)})") from None
@@ -99,14 +114,14 @@ def _check(predictions: pd.DataFrame, names: pd.DataFrame) -> None:
     `names` says, row for row, the file and which run it is by its name.
     """
     both = predictions[["prob_N", "prob_P"]].astype(float)
-    missing, ids = both.isna().any(axis=1), predictions[["image_id", "patient_id"]]
+    missing, ids = both.isna(), predictions[["image_id", "patient_id"]]
     problems = {
         "approach, repeat or fold is not what the file's name says": (
             predictions[list(RUN)] != names[list(RUN)]
         ).any(axis=1),
-        "a probability is missing": missing,
-        "a probability is not between 0 and 1": ~missing & ((both < 0) | (both > 1)).any(axis=1),
-        "prob_N and prob_P do not sum to 1": (both.sum(axis=1) - 1).abs() > ROUNDING,
+        "a probability is missing": missing.any(axis=1) & ~missing.all(axis=1),
+        "a probability is not between 0 and 1": ((both < 0) | (both > 1)).any(axis=1),
+        "prob_N and prob_P do not sum to 1": (both.sum(axis=1, skipna=False) - 1).abs() > ROUNDING,
         f"the label is not one of {', '.join(LABELS)}": ~predictions["label"].isin(LABELS),
         f"the severity is not one of {', '.join(SEVERITIES)}, or empty": ~predictions["severity"].isin(
             ["", *SEVERITIES]
@@ -135,22 +150,27 @@ def missing_runs(predictions: pd.DataFrame) -> list[tuple[str, int, int]]:
     ]
 
 
-def summary(values: pd.DataFrame) -> pd.DataFrame:
+def summary(values: pd.DataFrame, unlearned: pd.Series) -> pd.DataFrame:
     """Average over runs.
 
     Parameters
     ----------
     values : DataFrame
-        One row per run, one column per measure; ``approach`` is a level of the index. NaN means undefined.
+        One row per run that has learned, one column per measure; ``approach`` is a level of the index. NaN
+        means undefined.
+    unlearned : Series of int
+        By approach, how many runs have not learned and are not in `values`.
 
     Returns
     -------
     DataFrame
-        Indexed by approach; columns (measure, mean | sd | runs | undefined). The mean is over the runs where
-        the measure is defined; the sd of one run is NaN.
+        Indexed by approach as in `unlearned`; columns (measure, mean | sd | runs | undefined | unlearned).
+        The mean is over the runs where the measure is defined; the sd of one run is NaN.
     """
-    groups = values.groupby("approach", sort=False)
-    mean, sd, runs, size = groups.mean(), groups.std(), groups.count(), groups.size()
+    groups, rows = values.groupby("approach", sort=False), unlearned.index
+    mean, sd = groups.mean().reindex(rows), groups.std().reindex(rows)
+    runs = groups.count().reindex(rows, fill_value=0)
+    size = groups.size().reindex(rows, fill_value=0)
     columns = {
         (measure, statistic): column
         for measure in values
@@ -159,6 +179,7 @@ def summary(values: pd.DataFrame) -> pd.DataFrame:
             ("sd", sd[measure]),
             ("runs", runs[measure]),
             ("undefined", size - runs[measure]),
+            ("unlearned", unlearned),
         )
     }
     return pd.DataFrame(columns)
@@ -166,7 +187,7 @@ def summary(values: pd.DataFrame) -> pd.DataFrame:
 
 def table_5(predictions: pd.DataFrame) -> pd.DataFrame:
     """Return the seven measures over the runs, in the layout of Tables 5 and 7, of which 4 is a part."""
-    return summary(per_run(predictions))
+    return summary(per_run(only_learned(predictions)), _unlearned(predictions))
 
 
 def table_6(predictions: pd.DataFrame, per: str = "repeat") -> pd.DataFrame:
@@ -174,7 +195,12 @@ def table_6(predictions: pd.DataFrame, per: str = "repeat") -> pd.DataFrame:
 
     Mean and sd are over repetitions, as in the paper, or over folds; see `evaluation.metrics.by_severity`.
     """
-    return summary(by_severity(predictions, per))
+    return summary(by_severity(only_learned(predictions), per), _unlearned(predictions))
+
+
+def _unlearned(predictions: pd.DataFrame) -> pd.Series:
+    counts = count(predictions)
+    return counts["runs"] - counts["learned"]
 
 
 def table_numbers(predictions: pd.DataFrame) -> tuple[int, int | None]:

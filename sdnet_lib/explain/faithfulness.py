@@ -108,12 +108,13 @@ def checks(
     methods: Sequence[str],
     label: str = "P",
     seed: int = 0,
+    layer: str | None = None,
 ) -> pd.DataFrame:
     """Ask of each map whether it outlives its network's weights, and whether the answer hangs on its pixels.
 
     Parameters
     ----------
-    predictor, cohort, pixels, label
+    predictor, cohort, pixels, label, layer
         As in `localisation.table`.
     methods : sequence of str
         From `saliency.METHODS`.
@@ -128,12 +129,13 @@ def checks(
         `area` under each `curve`. Then the areas for the order of the image's edges and for a random one.
     """
     column = LABELS.index(label)
-    maps = {method: saliency.pair(predictor, pixels, method)[:, column] for method in methods}
+    at = {method: layer if method in saliency.CAMS else None for method in methods}
+    maps = {method: saliency.pair(predictor, pixels, method, at[method])[:, column] for method in methods}
     alike = {method: {} for method in methods}
     for stage, fraction in STAGES.items():
         random_weights = randomised(predictor, fraction, seed)
         for method in methods:
-            again = saliency.pair(random_weights, pixels, method)[:, column]
+            again = saliency.pair(random_weights, pixels, method, at[method])[:, column]
             alike[method][f"alike_{stage}"] = np.nan_to_num(likeness(maps[method], again))
     orders = maps | {
         "edges": baseline("edges", pixels),

@@ -13,6 +13,7 @@ from scipy import ndimage
 
 MARGIN = 0.1  # of the range of the training images, at each end
 QUANTILES = {"dark grey levels": 0.05, "middle grey levels": 0.5, "bright grey levels": 0.95}
+NAMES = (*QUANTILES, "contrast", "detail")  # of all statistics
 SIDE_BY_SIDE = 0.5  # of a lung's width: two lungs seen from the front are at least this far apart
 
 

@@ -97,6 +97,36 @@ def _mean(patients: pd.Series, values: np.ndarray, seed: int) -> dict[str, float
     return {"mean": float(values.mean()), "low": float(low), "high": float(high)}
 
 
+def less_baselines(
+    table: pd.DataFrame, values: Sequence[str], patients: str = "patient_id", seed: int = 0
+) -> pd.DataFrame:
+    """Return how far each method is above each of the `BASELINES`, image by image, with 95 % intervals.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `table` or `measure_all`, with both baselines among its methods. A map without anything points
+        nowhere: what is not a number counts as zero.
+    values, patients, seed
+        As in `summarise`.
+
+    Returns
+    -------
+    DataFrame
+        `method, baseline, value, images, mean, low, high`: where `low` is above zero, the method is better.
+    """
+    parts = []
+    for value in values:
+        wide = table.fillna({value: 0.0}).pivot(index="image_id", columns="method", values=value)
+        of = table.drop_duplicates("image_id").set_index("image_id")[patients].loc[wide.index]
+        for method in [name for name in table["method"].unique() if name not in BASELINES]:
+            for name in BASELINES:
+                difference = (wide[method] - wide[name]).to_numpy(float)
+                row = {"method": method, "baseline": name, "value": value, "images": len(wide)}
+                parts.append(row | _mean(of, difference, seed))
+    return pd.DataFrame(parts)
+
+
 def baseline(name: str, pixels: np.ndarray) -> np.ndarray:
     """Return maps that no model had a part in, to compare with: float (n, image_size, image_size) in [0, 1].
 
@@ -119,7 +149,7 @@ def read_regions(cohort: pd.DataFrame, column: str, image_size: int) -> np.ndarr
     found = np.zeros((len(cohort), image_size, image_size), bool)
     for row, (file, mask) in enumerate(zip(cohort["file"], cohort[column], strict=True)):
         if mask:
-            whole = crop.read_mask(mask, images.read_gray(file).shape)
+            whole = images.read_mask(mask, images.read_gray(file).shape)
             found[row] = images.resize(whole.astype(np.float32), (image_size, image_size)) >= 0.5
     return found
 

@@ -15,7 +15,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -24,7 +23,7 @@ from torch.nn import functional as F
 
 from sdnet_lib.data import images
 from sdnet_lib.data.cohort import LABELS
-from sdnet_lib.explain import relevance
+from sdnet_lib.explain import layers
 from sdnet_lib.files import InputError
 from sdnet_lib.lungs.crop import Box
 from sdnet_lib.models.predictors import BATCH, Columns, Predictor, to_images
@@ -48,7 +47,8 @@ def explained(
     method : str
         One of `METHODS`.
     layer : str, optional
-        For Grad-CAM and Grad-CAM++, one of `layers`; the last by default, as in the paper.
+        For class activation maps (`CAMS`), one of `layers.cells`; `layers.fine` by default. `layers.last` is
+        everyone's habit.
 
     Returns
     -------
@@ -104,58 +104,13 @@ def place(found: np.ndarray, box: Box, shape: tuple[int, int]) -> np.ndarray:
     return whole
 
 
-def layers(predictor: Predictor, image_size: int) -> list[str]:
-    """Return the layers whose output still is a picture, in the order in which they end.
-
-    Parameters
-    ----------
-    predictor : Predictor
-    image_size : int
-        Side in pixels of its images.
-
-    Returns
-    -------
-    list of str
-        Paths in the network. The last is the last residual stage of a ResNet, where the paper's Grad-CAM
-        looks.
-    """
-    found: dict[str, None] = {}
-
-    def note(name: str, _: nn.Module, __: object, output: object) -> None:
-        if isinstance(output, Tensor) and output.ndim == 4 and output.shape[-1] > 1:
-            found.pop(name, None)  # a layer that is called twice counts where it comes last
-            found[name] = None
-
-    predictor.ready()
-    named = [(name, module) for name, module in predictor.network.named_modules() if name]
-    hooks = [module.register_forward_hook(partial(note, name)) for name, module in named]
-    try:
-        with torch.inference_mode():
-            predictor(to_images(np.zeros((1, image_size, image_size), np.uint8)))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return list(found)
-
-
-_last: WeakKeyDictionary[nn.Module, dict[int, str]] = WeakKeyDictionary()  # by network, then by image_size
-
-
-def last_layer(predictor: Predictor, image_size: int) -> str:
-    """Return the last of `layers`, and remember it: looking for it takes a pass."""
-    known = _last.setdefault(predictor.network, {})
-    if image_size not in known:
-        known[image_size] = layers(predictor, image_size)[-1]
-    return known[image_size]
-
-
 def _layer(predictor: Predictor, image_size: int, name: str | None) -> nn.Module:
-    """Return a layer by its name, or the last."""
+    """Return a layer by its name, or the one to take."""
     if name is None:
-        name = last_layer(predictor, image_size)
-    elif name not in (names := layers(predictor, image_size)):
+        name = layers.fine(predictor, image_size)
+    elif name not in (names := list(layers.cells(predictor, image_size))):
         near = ", ".join(difflib.get_close_matches(name, names, 3, 0.3) or names[-3:])
-        raise InputError(f"unknown layer {name!r}: did you mean one of {near}? See saliency.layers")
+        raise InputError(f"unknown layer {name!r}: did you mean one of {near}? See explain.layers.cells")
     return predictor.network.get_submodule(name)
 
 
@@ -213,6 +168,11 @@ def _mean_gradient(_: Tensor, gradient: Tensor) -> Tensor:
     return gradient.mean((2, 3), keepdim=True)
 
 
+def _own_gradient(_: Tensor, gradient: Tensor) -> Tensor:
+    """Weigh each cell by its own gradient, as HiResCAM does (Draelos and Carin, arXiv:2011.08891, 2020)."""
+    return gradient
+
+
 def _plus_plus(activation: Tensor, gradient: Tensor) -> Tensor:
     """Weigh as Grad-CAM++ does (Chattopadhay et al., WACV 2018, equation 19), where exp(score) cancels."""
     below = 2 * gradient**2 + gradient**3 * activation.sum((2, 3), keepdim=True)
@@ -258,13 +218,29 @@ def _occlusion(scores: Callable, pictures: Tensor, column: int) -> Tensor:
 
 
 def _relevance(predictor: Predictor, pictures: Tensor) -> tuple:
-    """Explain both scores by layer-wise relevance propagation, from the network's outputs to its views."""
+    """Explain both scores by layer-wise relevance propagation, from the network's outputs to its views.
+
+    Raises
+    ------
+    InputError
+        If so much relevance is lost on the way that a map would show the rest of it.
+    """
+    from sdnet_lib.explain import relevance  # its library takes seconds to load
+
     with torch.no_grad():
         views = predictor.views(pictures)
     with relevance.canonical(predictor.network, views[0]) as network, torch.enable_grad():
         given = [view.clone().requires_grad_() for view in views]
-        outputs = predictor.combine([network(view) for view in given])
-        found = _gradients(predictor.scores(outputs), given)
+        answers = [network(view) for view in given]
+        outputs = predictor.combine(answers)
+        both = _gradients(predictor.scores(outputs), given + answers)
+    found = [each[: len(given)] for each in both]
+    share = min(relevance.kept(each[: len(given)], each[len(given) :]) for each in both)
+    if not share >= relevance.LEAST:
+        raise InputError(
+            f"lrp keeps {max(share, 0):.1%} of its relevance in this network, "
+            f"less than {relevance.LEAST:.0%}: choose another method"
+        )
     return outputs, torch.stack([sum(r.sum(1).relu() for r in each) for each in found], 1)
 
 
@@ -286,7 +262,7 @@ def _to_unit(maps: Tensor) -> Tensor:
     return torch.where(most > 0, maps / most.clamp_min(torch.finfo(maps.dtype).tiny), 0)
 
 
-CAMS = {"grad-cam": _mean_gradient, "grad-cam++": _plus_plus}
+CAMS = {"grad-cam": _mean_gradient, "grad-cam++": _plus_plus, "hires-cam": _own_gradient}
 METHODS: dict[str, Callable] = {
     **{name: partial(_cam, weigh) for name, weigh in CAMS.items()},
     "lrp": _relevance,

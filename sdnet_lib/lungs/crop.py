@@ -6,21 +6,20 @@ Section 4, step 1 of the paper: the lungs are segmented, the smallest rectangle 
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 from tqdm import tqdm
 
+from sdnet_lib.checksums import kept_folder
 from sdnet_lib.config import cache_dir
 from sdnet_lib.data.cohort import fingerprint, read_cohort, write_cohort
-from sdnet_lib.data.images import ImageError, write_gray
-from sdnet_lib.files import InputError, new_folder, write_text
-from sdnet_lib.lungs.segmentation import THREADS, networks_key, segment
+from sdnet_lib.data.images import ImageError, apart, read_mask, write_gray
+from sdnet_lib.files import InputError, write_text
+from sdnet_lib.lungs.cross_fit import networks_key
+from sdnet_lib.names import csv_text, file_names
 
 Box = tuple[int, int, int, int]
 
@@ -71,9 +70,9 @@ def crop_cohort(cohort: pd.DataFrame, out: str | Path, *, masks: bool = False) -
     """Crop every image of a cohort to its lungs.
 
     Writes ``images/`` (PNG, 8 bits), ``boxes.csv`` (`image_id`, `left`, `top`, `right`, `bottom` in pixels of
-    the source image, right and bottom exclusive, `lungs_found`) and ``cohort.csv``. True masks that the
-    cohort brings along (`lung_mask`, `lesion_mask`) are cropped with their image. An image where no lungs are
-    found is passed through whole, with `lungs_found` False.
+    the source image, right and bottom exclusive, `lungs_found`, and `warning` if a file has one) and
+    ``cohort.csv``. True masks that the cohort brings along (`lung_mask`, `lesion_mask`) are cropped with
+    their image. An image where no lungs are found is passed through whole, with `lungs_found` False.
 
     Parameters
     ----------
@@ -95,17 +94,19 @@ def crop_cohort(cohort: pd.DataFrame, out: str | Path, *, masks: bool = False) -
         If `out` holds an image of the cohort itself; at the end, if files could not be read, naming them (all
         others are written).
     """
-    out = Path(os.path.abspath(out))
-    for file in cohort["file"]:
-        if out in Path(file).parents:
-            raise InputError(f"{out}: holds {file}, which cropping could overwrite; choose another folder")
+    out = apart(out, cohort["file"])
+    from sdnet_lib.lungs.segmentation import THREADS, segment  # not before: torch takes seconds to load
+
     bad, writing = [], []
     with ThreadPoolExecutor(THREADS) as writers:
+        names = dict(zip(cohort["image_id"], file_names(cohort["image_id"]), strict=True))
         for row, image, mask in tqdm(segment(cohort), "crop", len(cohort), unit="image", disable=None):
             if mask is None:
                 bad.append(image)
             else:
-                writing.append(writers.submit(_write_crop, row, image, mask, out, masks))
+                writing.append(
+                    writers.submit(_write_crop, row, names[row["image_id"]], image, mask, out, masks)
+                )
     rows = []
     for written in writing:
         try:
@@ -115,8 +116,9 @@ def crop_cohort(cohort: pd.DataFrame, out: str | Path, *, masks: bool = False) -
     if rows:
         crops = pd.DataFrame(rows).set_index("image_id", drop=False)
         crops = crops.loc[[name for name in cohort["image_id"] if name in crops.index]].reset_index(drop=True)
-        write_text(out / "boxes.csv", crops[["image_id", *BOX]].to_csv(index=False))
-        crops = crops.drop(columns=list(BOX[:4]))
+        warned = ["warning"] if crops["warning"].any() else []
+        write_text(out / "boxes.csv", csv_text(crops[["image_id", *BOX, *warned]]))
+        crops = crops.drop(columns=[*BOX[:4], "warning"])
         write_cohort(crops, out)
     if bad:
         named = "; ".join(str(error) for error in bad[:10]) + ("; ..." if len(bad) > 10 else "")
@@ -125,7 +127,7 @@ def crop_cohort(cohort: pd.DataFrame, out: str | Path, *, masks: bool = False) -
 
 
 def cached_crops(cohort: pd.DataFrame) -> pd.DataFrame:
-    """Return a cohort cropped to its lungs, from the cache if it was cropped before.
+    """Return a cohort cropped to its lungs, from the cache if it was cropped before and nothing is damaged.
 
     Parameters
     ----------
@@ -143,9 +145,7 @@ def cached_crops(cohort: pd.DataFrame) -> pd.DataFrame:
         If files could not be read: nothing is kept in the cache then.
     """
     folder = cache_dir() / "crops" / f"{fingerprint(cohort)}-{networks_key(cohort)}"
-    if not folder.is_dir():
-        with new_folder(folder) as part:
-            crop_cohort(cohort, part)
+    kept_folder(folder, lambda part: crop_cohort(cohort, part))
     table = read_cohort(folder, check_files=False).set_index("image_id", drop=False)
     return table.loc[cohort["image_id"]].reset_index(drop=True)
 
@@ -158,27 +158,12 @@ def crop_boxes(cohort: pd.DataFrame) -> list[Box]:
     return [tuple(map(int, row)) for row in rows.itertuples(index=False)]
 
 
-def read_mask(path: str | Path, shape: tuple[int, int]) -> np.ndarray:
-    """Read a true mask as bool (height, width); raise `ImageError` if it is not of the given shape."""
-    try:
-        with Image.open(path) as picture:
-            mask = np.asarray(picture.convert("L")) > 0
-    except OSError as error:
-        raise ImageError(path, f"a mask that cannot be read ({error})") from error
-    if mask.shape != shape:
-        raise ImageError(
-            path,
-            f"a mask of {mask.shape[1]} x {mask.shape[0]} pixels for an image of {shape[1]} x {shape[0]}",
-        )
-    return mask
-
-
-def _write_crop(row: dict, image: np.ndarray, mask: np.ndarray, out: Path, masks: bool) -> dict:
+def _write_crop(row: dict, name: str, image: np.ndarray, mask: np.ndarray, out: Path, masks: bool) -> dict:
     """Write what belongs to one image; return its row in the new cohort, with the box."""
     height, width = image.shape
     box = bounding_box(mask)
     left, top, right, bottom = box or (0, 0, width, height)
-    name = quote(row["image_id"], safe=" ") + ".png"
+    name = f"{name}.png"
     pictures = {"file": image}
     for column in ("lung_mask", "lesion_mask"):
         if row.get(column):

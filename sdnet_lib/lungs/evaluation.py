@@ -13,10 +13,12 @@ from safetensors import safe_open
 from torchvision.ops import box_iou
 from tqdm import tqdm
 
-from sdnet_lib.data.images import ImageError
-from sdnet_lib.files import content_hash, write_json
-from sdnet_lib.lungs.crop import MARGIN, Box, bounding_box, read_mask, rectangle
-from sdnet_lib.lungs.segmentation import segment, unseen_network
+from sdnet_lib.checksums import read_seal, write_seal
+from sdnet_lib.data.images import ImageError, read_mask
+from sdnet_lib.files import content_hash
+from sdnet_lib.lungs.crop import MARGIN, Box, bounding_box, rectangle
+from sdnet_lib.lungs.cross_fit import unseen_network
+from sdnet_lib.lungs.segmentation import segment
 from sdnet_lib.lungs.unet import WEIGHTS
 
 COVERED = 0.95  # of the true rectangle's area: the crop box has then lost next to nothing
@@ -81,7 +83,7 @@ def pairs(cohort: pd.DataFrame) -> Iterator[tuple[dict, np.ndarray, np.ndarray]]
     ----------
     cohort : pandas.DataFrame
         A checked cohort with a `lung_mask` in every row. Each image goes through the network that
-        `sdnet_lib.lungs.segmentation.unseen_network` names.
+        `sdnet_lib.lungs.cross_fit.unseen_network` names.
 
     Raises
     ------
@@ -146,7 +148,7 @@ def evaluate(cohort: pd.DataFrame, external: pd.DataFrame, out: Path) -> Path:
         "unseen": {source: summary(part) for source, part in unseen.groupby("source")},
         "external": {name: summary(part) for name, part in parts},
     }
-    write_json(out / "lungs.json", results)
+    write_seal(out / "lungs.json", results)
     return out / "lungs.json"
 
 
@@ -159,7 +161,7 @@ def published(part: str) -> pd.DataFrame:
         ``networks`` (on their unseen folds), ``unseen`` (the same by source) or ``external`` (the COVID-19
         Image Data Collection: all, by maker of the mask, by view).
     """
-    results = json.loads((WEIGHTS / "lungs.json").read_text(encoding="utf-8"))
+    results = read_seal(WEIGHTS / "lungs.json")
     return pd.DataFrame(results[part]).T[list(COLUMNS)].convert_dtypes()
 
 

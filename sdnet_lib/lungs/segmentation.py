@@ -1,4 +1,4 @@
-"""Lung masks: what the U-Net finds, tidied up, and which of the cross-fit networks may look at a patient."""
+"""Lung masks: what the U-Net finds, tidied up."""
 
 from __future__ import annotations
 
@@ -15,41 +15,13 @@ import torch
 from scipy import ndimage
 
 from sdnet_lib.config import pick_device
-from sdnet_lib.data.images import ImageError, read_gray, resize
-from sdnet_lib.files import digest
-from sdnet_lib.lungs.unet import IMAGE_SIZE, WEIGHTS, load, normalise
+from sdnet_lib.data.images import Film, ImageError, read, resize
+from sdnet_lib.lungs.cross_fit import WEIGHTS, networks_of
+from sdnet_lib.lungs.unet import IMAGE_SIZE, load, normalise
 
 SPECK = 0.05  # of the largest component: a smaller one is no second lung
 BATCH = 4  # images that the network sees at once
 THREADS = os.cpu_count() or 1  # that read and segment images side by side
-FOLDS = 5
-# The networks of the cross-fit, and the folds of Shenzhen and Montgomery that each has never seen.
-NETWORKS = {"lungs": (0,), "lungs_not_12": (1, 2), "lungs_not_34": (3, 4)}
-TRAINED_ON = ("Shenzhen", "Montgomery")
-
-
-def fold_of(patient_id: str) -> int:
-    """Return the fold, 0 to 4, of a patient of Shenzhen or Montgomery: the same on every machine."""
-    return int(digest(patient_id, digits=64), 16) % FOLDS
-
-
-def unseen_network(source: str, patient_id: str) -> str:
-    """Name the network of `NETWORKS` that has not learned from this patient."""
-    if source not in TRAINED_ON:
-        return "lungs"
-    fold = fold_of(patient_id)
-    return next(name for name, unseen in NETWORKS.items() if fold in unseen)
-
-
-def networks_key(cohort: pd.DataFrame) -> str:
-    """Return 16 hex digits for the U-Nets that find this cohort's lungs: other networks, other masks."""
-    return digest(
-        *((WEIGHTS / f"{name}.safetensors").read_bytes() for name in sorted(set(_networks(cohort))))
-    )
-
-
-def _networks(cohort: pd.DataFrame) -> list[str]:
-    return [unseen_network(*key) for key in zip(cohort["source"], cohort["patient_id"], strict=True)]
 
 
 def lung_mask(model: torch.nn.Module, image: np.ndarray) -> np.ndarray:
@@ -113,14 +85,15 @@ def segment(cohort: pd.DataFrame) -> Iterator[tuple[dict, np.ndarray | ImageErro
     Yields
     ------
     tuple
-        Row, image (float32) and lung mask (bool), both (height, width); for a file that cannot be read its
-        `ImageError` and None. Rows come network by network, in the order of the cohort.
+        Row, with what of its file could not be used as `warning`, image (float32) and lung mask (bool), both
+        (height, width); for a file that cannot be read its `ImageError` and None. Rows come network by
+        network, in the order of the cohort.
     """
     threads = torch.get_num_threads()
     # One thread a worker: each has its own images, and none waits for another.
     pool = ThreadPoolExecutor(THREADS, initializer=torch.set_num_threads, initargs=(1,))
     try:
-        for name, part in cohort.groupby(pd.Series(_networks(cohort), cohort.index)):
+        for name, part in cohort.groupby(pd.Series(networks_of(cohort), cohort.index)):
             work = partial(_segment, load(WEIGHTS / f"{name}.safetensors"))
             rows = part.to_dict("records")
             batches = iter([rows[start : start + BATCH] for start in range(0, len(rows), BATCH)])
@@ -136,17 +109,19 @@ def segment(cohort: pd.DataFrame) -> Iterator[tuple[dict, np.ndarray | ImageErro
 
 def _segment(model: torch.nn.Module, rows: list[dict]) -> list[tuple]:
     """Read and segment a few images; see `segment` for what comes back."""
-    images = [_try_read(row["file"]) for row in rows]
-    masks = iter(lung_masks(model, [image for image in images if isinstance(image, np.ndarray)]))
+    films = [_try_read(row["file"]) for row in rows]
+    masks = iter(lung_masks(model, [film.pixels for film in films if isinstance(film, Film)]))
     return [
-        (row, image, next(masks) if isinstance(image, np.ndarray) else None)
-        for row, image in zip(rows, images, strict=True)
+        (row | {"warning": "; ".join(film.warnings)}, film.pixels, next(masks))
+        if isinstance(film, Film)
+        else (row, film, None)
+        for row, film in zip(rows, films, strict=True)
     ]
 
 
-def _try_read(file: str) -> np.ndarray | ImageError:
+def _try_read(file: str) -> Film | ImageError:
     try:
-        return read_gray(file)
+        return read(file)
     except ImageError as error:
         return error
 

@@ -18,20 +18,19 @@ import torch
 from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
 from fastai.learner import Learner
-from safetensors.torch import save_file
 from segmentation_models_pytorch.metrics import f1_score, get_stats
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 from tqdm import tqdm
 
+from sdnet_lib.checksums import write_tensors
 from sdnet_lib.config import pick_device, set_seed
-from sdnet_lib.data.images import read_gray, resize
-from sdnet_lib.files import InputError, whole, write_json
+from sdnet_lib.data.images import read_gray, read_mask, resize
+from sdnet_lib.files import InputError, write_json
 from sdnet_lib.lungs import unet
 from sdnet_lib.lungs.augmentation import augment
-from sdnet_lib.lungs.crop import read_mask
-from sdnet_lib.lungs.segmentation import FOLDS, NETWORKS, fold_of
+from sdnet_lib.lungs.cross_fit import FOLDS, NETWORKS, fold_of
 
 BATCH = 8
 EPOCHS = 16
@@ -134,8 +133,7 @@ def save(model: nn.Module, file: Path, record: dict) -> None:
         name: value.half().contiguous() if value.is_floating_point() else value
         for name, value in model.state_dict().items()
     }
-    with whole(file) as part:
-        save_file(weights, part, metadata={"record": json.dumps(record)})
+    write_tensors(file, weights, {"record": json.dumps(record)})
 
 
 def train(
@@ -150,14 +148,14 @@ def train(
     out : pathlib.Path
         Made if need be.
     exclude : tuple of int
-        Folds (see `sdnet_lib.lungs.segmentation.fold_of`) that the network must not see.
+        Folds (see `sdnet_lib.lungs.cross_fit.fold_of`) that the network must not see.
     epochs, seed : int
         See `fit`.
 
     Returns
     -------
     pathlib.Path
-        The safetensors file, named after `sdnet_lib.lungs.segmentation.NETWORKS` where it is one of those.
+        The safetensors file, named after `sdnet_lib.lungs.cross_fit.NETWORKS` where it is one of those.
 
     Raises
     ------

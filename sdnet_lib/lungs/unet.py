@@ -7,12 +7,14 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from sdnet_lib.checksums import Damaged, check_stamp, read_seal
 from sdnet_lib.config import pick_device
-from sdnet_lib.files import InputError, one_line
+from sdnet_lib.files import InputError, content_hash, one_line
+from sdnet_lib.lungs.cross_fit import WEIGHTS
 
 IMAGE_SIZE = 256  # height and width in pixels of what the network sees
-WEIGHTS = Path(__file__).parent / "weights"
 
 
 def network(pretrained: bool = False) -> torch.nn.Module:
@@ -79,7 +81,37 @@ def load(path: str | Path | None = None) -> torch.nn.Module:
     path = Path(path or WEIGHTS / "lungs.safetensors")
     unet = network()
     try:
+        _check(path)
         unet.load_state_dict(load_file(path))
     except (OSError, SafetensorError, RuntimeError) as error:
         raise InputError(f"{path}: not the weights of the lung U-Net ({one_line(error)[:200]})") from error
-    return unet.eval().to(pick_device())
+    return folded(unet.eval()).to(pick_device(), memory_format=torch.channels_last)
+
+
+def folded(network: torch.nn.Module) -> torch.nn.Module:
+    """Put each batch normalisation into the convolution before it: the same answers, in less time.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        In evaluation mode; changed in place. What follows a normalisation inside its module, as the
+        activation in timm's, stays.
+    """
+    for module in list(network.modules()):
+        convolution = ""
+        for name, child in list(module.named_children()):
+            if isinstance(child, torch.nn.Conv2d):
+                convolution = name
+            elif isinstance(child, torch.nn.BatchNorm2d) and convolution:
+                setattr(module, convolution, fuse_conv_bn_eval(getattr(module, convolution), child))
+                setattr(module, name, getattr(child, "act", torch.nn.Identity()))
+                convolution = ""
+    return network
+
+
+def _check(path: Path) -> None:
+    """Check weights by their own checksum; older ones of the package by that in ``lungs.json``."""
+    if not check_stamp(path) and path.parent == WEIGHTS:
+        known = read_seal(WEIGHTS / "lungs.json")["networks"][path.stem]["sha256"]
+        if content_hash(path) != known:
+            raise Damaged(f"{path}: damaged or replaced, lungs.json has another checksum")

@@ -25,7 +25,7 @@ from fastai.torch_core import no_random
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from sdnet_lib.config import LITE0
+from sdnet_lib.config import AVAILABLE, IMAGENET, LITE0, NONE
 from sdnet_lib.files import InputError, one_line
 
 with warnings.catch_warnings():  # importing it imports a downloader that misses widgets in a notebook
@@ -33,7 +33,9 @@ with warnings.catch_warnings():  # importing it imports a downloader that misses
     import timm
 
 MOBILENET = "mobilenet_v2"
-OFFLINE = f"train from scratch with weights 'none', or take the backbone {LITE0!r}, which needs no download"
+OFFLINE = (
+    f"start from weights 'none' (--weights none), or take the backbone {LITE0!r}, which needs no download"
+)
 
 
 class Backbone(NamedTuple):
@@ -90,24 +92,33 @@ def load_backbone(name: str, weights: str = "imagenet") -> Backbone:
 
 
 @lru_cache
-def available_weights(name: str) -> str:
-    """Return ``imagenet`` if these weights of a backbone can be had here, else ``none``.
+def available_weights(name: str, wanted: str = AVAILABLE) -> str:
+    """Return where a network starts whose paper began with ImageNet: ``imagenet`` or ``none``.
 
-    For networks whose paper began with ImageNet, so that a run without a connection goes on all the same. Who
-    calls it says in the run's provenance which weights it was.
+    Who calls it says in the run's provenance which weights it was.
+
+    Parameters
+    ----------
+    name : str
+        See `load_backbone`.
+    wanted : str
+        `Profile.weights`: ``available`` lets a run without a connection go on from random weights.
 
     Raises
     ------
     InputError
-        If there is no such backbone.
+        If there is no such backbone, or its weights are wanted and cannot be had.
     """
     with no_random():  # a question must not change what is drawn after it
-        try:
-            load_backbone(name, "imagenet")
-        except InputError:
-            load_backbone(name, "none")
-            return "none"
-    return "imagenet"
+        if wanted != NONE:
+            try:
+                load_backbone(name, "imagenet")
+                return "imagenet"
+            except InputError:
+                if wanted == IMAGENET:
+                    raise
+        load_backbone(name, "none")
+        return "none"
 
 
 def _create(name: str, **pretrained: object) -> nn.Module:

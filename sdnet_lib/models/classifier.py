@@ -6,14 +6,7 @@ Apple's GPU is left alone, because results should not depend on which laptop a s
 
 from __future__ import annotations
 
-import io
-import sys
-import tempfile
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, redirect_stdout
-from functools import lru_cache
-from pathlib import Path
+from collections.abc import Sequence
 
 import fastai.callback.schedule  # noqa: F401  (teaches Learner to fit_one_cycle)
 import numpy as np
@@ -28,48 +21,21 @@ from fastai.torch_core import no_random
 from torch import nn
 from tqdm import tqdm
 
-from sdnet_lib.config import LITE0, Profile, pick_device
-from sdnet_lib.data import images
+from sdnet_lib.config import LITE0, Profile, one_thread, pick_device
+from sdnet_lib.data.pixels import read_pixels
 from sdnet_lib.files import InputError
+from sdnet_lib.files.temporary import private_folder
 from sdnet_lib.models.backbones import load_backbone
-from sdnet_lib.models.training_config import TrainingConfig, loader, measure, training_loader
-
-
-@lru_cache(maxsize=4096)
-def _read(file: str, image_size: int, changed: int) -> np.ndarray:
-    small = images.resize(images.read_gray(file), (image_size, image_size))
-    return np.round(255 * small).clip(0, 255).astype(np.uint8)
-
-
-def read_pixels(cohort: pd.DataFrame, image_size: int) -> np.ndarray:
-    """Return the images of a cohort as one array; files that were read before come from memory.
-
-    An image that is not square is squeezed to one, like the authors' code squeezes its test images.
-
-    Parameters
-    ----------
-    cohort : DataFrame
-        The column `file` is used.
-    image_size : int
-        Height and width of the result in pixels.
-
-    Returns
-    -------
-    uint8 array, (n, image_size, image_size)
-
-    Raises
-    ------
-    sdnet_lib.data.images.ImageError
-        If a file is not a usable image.
-    """
-
-    def read(file: str) -> np.ndarray:
-        path = Path(file)
-        return _read(file, image_size, path.stat().st_mtime_ns if path.exists() else 0)
-
-    with ThreadPoolExecutor() as pool:
-        rows = pool.map(read, cohort["file"])
-        return np.stack(list(tqdm(rows, "reading images", len(cohort), disable=None, leave=False)))
+from sdnet_lib.models.micro_batches import PartsLearner
+from sdnet_lib.models.training_config import (
+    TrainingConfig,
+    budgeted,
+    loader,
+    measure,
+    quietly,
+    recipe,
+    training_loader,
+)
 
 
 def _targets(cohort: pd.DataFrame, classes: Sequence[str]) -> list[int]:
@@ -146,7 +112,8 @@ def learner(
     classes : sequence of str
         Labels in the order of the outputs.
     seed : int
-        Draws the head, the order of the batches and the augmentation; same seed, same network on a CPU.
+        Draws the head, the order of the batches and the augmentation; same seed, same network on a CPU,
+        however many threads it has.
     pixels : array, optional
         Images to use instead of the files', row for row: uint8 (n, image_size, image_size), or float
         (n, channels, image_size, image_size) in [0, 1].
@@ -162,7 +129,7 @@ def learner(
         raise InputError("a classifier needs training and validation images: one of the two parts is empty")
     targets = np.array(_targets(cohort, classes)) if targets is None else targets
     pixels = read_pixels(cohort, profile.image_size) if pixels is None else pixels
-    config = config or TrainingConfig(batch=profile.batch)
+    config = budgeted(config or TrainingConfig(batch=profile.batch), profile, len(train))
     with no_random(seed):
         normal = config.mean, config.std
         if model is None:
@@ -174,7 +141,7 @@ def learner(
             device=pick_device(),
         )
         callbacks = [ChannelsLast()] + ([MixedPrecision()] if pick_device().type == "cuda" else [])
-        result = Learner(
+        result = PartsLearner(
             loaders,
             model.to(pick_device()),
             loss_func=config.loss(),
@@ -186,21 +153,6 @@ def learner(
     return result
 
 
-@contextmanager
-def _quietly(learner: Learner) -> Iterator[None]:
-    """Leave the caller's random numbers alone, and be silent unless a person watches a terminal.
-
-    fastai's trackers print a line at each step, outside of its log.
-    """
-    with ExitStack() as stack:
-        stack.enter_context(no_random(learner.seed))
-        if not sys.stdout.isatty():
-            stack.enter_context(learner.no_bar())
-            stack.enter_context(learner.no_logging())
-            stack.enter_context(redirect_stdout(io.StringIO()))
-        yield
-
-
 def fit(learner: Learner, profile: Profile, lr: float | None = None) -> pd.DataFrame:
     """Train: the paper fine-tunes all layers until the validation loss stops falling.
 
@@ -209,7 +161,7 @@ def fit(learner: Learner, profile: Profile, lr: float | None = None) -> pd.DataF
     learner : Learner
         From `learner`.
     profile : Profile
-        Its `epochs`, if the configuration has more, and its `patience` are used.
+        Its `patience` is used; epochs and budget are in the learner's configuration.
     lr : float, optional
         Learning rate, if it is not the configuration's.
 
@@ -223,12 +175,12 @@ def fit(learner: Learner, profile: Profile, lr: float | None = None) -> pd.DataF
     InputError
         If the loss is not a number in the very first epoch.
     """
-    with tempfile.TemporaryDirectory() as folder, _quietly(learner):
-        learner.path = Path(folder)
-        config = learner.config
-        epochs, lr = min(config.epochs, profile.epochs), config.lr if lr is None else lr
-        trackers = [SaveModelCallback(), EarlyStoppingCallback(patience=profile.patience)]
-        trackers = trackers if config.keep == "best" else []
+    with private_folder() as folder, quietly(learner):
+        learner.path, config = folder, learner.config
+        epochs, lr = config.epochs, config.lr if lr is None else lr
+        trackers = [] if config.keep == "last" else [SaveModelCallback()]
+        if config.keep == "best":
+            trackers.append(EarlyStoppingCallback(patience=profile.patience))
         if config.schedule == "plateau":
             trackers.insert(0, ReduceLROnPlateau(patience=max(1, profile.patience // 2)))
         try:
@@ -241,14 +193,24 @@ def fit(learner: Learner, profile: Profile, lr: float | None = None) -> pd.DataF
             raise InputError(
                 f"the validation loss is not a number: try a learning rate below {lr}"
             ) from error
+    learner.steps = learner.train_iter  # which the next prediction sets to 0
     history = pd.DataFrame(list(learner.recorder.values), columns=["train_loss", "valid_loss"])
     return history.rename_axis("epoch").reset_index().assign(epoch=lambda t: t["epoch"] + 1)
 
 
-def summary(history: pd.DataFrame) -> dict:
-    """Say how long a network trained and how well it did on the validation part, for its provenance."""
-    best = history.loc[history["valid_loss"].idxmin()]
-    return {"epochs": len(history), "best_epoch": int(best["epoch"]), "valid_loss": float(best["valid_loss"])}
+def summary(learner: Learner, history: pd.DataFrame) -> dict:
+    """Say for a run's provenance how a network was trained, how long, and how well it did in validation.
+
+    Among it are `steps`, which its optimiser made, and `steps_kept`, after which it was as it is now.
+    """
+    best, steps = history.loc[history["valid_loss"].idxmin()], learner.steps
+    return recipe(learner.config) | {
+        "epochs": len(history),
+        "best_epoch": int(best["epoch"]),
+        "valid_loss": float(best["valid_loss"]),
+        "steps": steps,
+        "steps_kept": steps if learner.config.keep == "last" else steps // len(history) * int(best["epoch"]),
+    }
 
 
 def predict(learner: Learner, cohort: pd.DataFrame | None, *, pixels: np.ndarray | None = None) -> np.ndarray:
@@ -269,7 +231,7 @@ def predict(learner: Learner, cohort: pd.DataFrame | None, *, pixels: np.ndarray
         Each row sums to one; of whatever shape the outputs of another network have.
     """
     pixels = read_pixels(cohort, learner.dls.valid.dataset[0][0].shape[-1]) if pixels is None else pixels
-    with _quietly(learner):
+    with quietly(learner):
         target = np.zeros((len(pixels), *learner.dls.valid.dataset[0][1].shape), int)  # asked for, not used
         served = loader(pixels, target, learner.normal, learner.dls.valid.bs)
         return learner.get_preds(dl=served)[0].float().numpy()
@@ -293,7 +255,7 @@ def embed(
     """
     body, mean, std = load_backbone(backbone, weights)
     body.eval().to(pick_device(), memory_format=torch.channels_last)
-    with torch.inference_mode(), no_random():
+    with torch.inference_mode(), no_random(), one_thread():
         served = loader(pixels, np.zeros(len(pixels), int), (mean, std), batch)
         rows = [body(x) for x, _ in tqdm(served, "features", disable=None, leave=False)]
     return torch.cat(rows).float().cpu().numpy()

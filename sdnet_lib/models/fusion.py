@@ -18,11 +18,12 @@ from torch import Tensor, nn
 from sdnet_lib.config import Profile
 from sdnet_lib.files import InputError
 from sdnet_lib.models import classifier
-from sdnet_lib.models.training_config import TrainingConfig
+from sdnet_lib.models.training_config import TrainingConfig, pairs
 
 CLASSES = ("P+", "P-", "N+", "N-")  # the order of the paper's text, and of the four outputs
 POSITIVE, NEGATIVE = [0, 1], [2, 3]
 RULES = ("a", "b", "c")
+DECISIONS = ("maximum", "mean", "plus", "minus")  # the paper's, and those that it is compared with
 
 
 class TwinNetwork(nn.Module):
@@ -84,7 +85,7 @@ def learner(
         single, mean, std = classifier.network(
             backbone or profile.backbone, weights, len(CLASSES), image_size
         )
-    config = TrainingConfig(batch=max(1, profile.batch // 2), mean=(*mean, *mean), std=(*std, *std))
+    config = TrainingConfig(batch=pairs(profile.batch), views=2, mean=(*mean, *mean), std=(*std, *std))
     return classifier.learner(
         cohort,
         train,
@@ -135,6 +136,28 @@ def fuse(theta: np.ndarray, psi: np.ndarray) -> np.ndarray:
     return both / both.sum(1, keepdims=True)
 
 
+def decide(theta: np.ndarray, psi: np.ndarray, decision: str = "maximum") -> np.ndarray:
+    """Turn the answers to both twins into probabilities of N and P, by the paper's fusion or by a control.
+
+    Parameters
+    ----------
+    theta, psi : float array, (n, 4)
+        As in `fuse`.
+    decision : str
+        One of `DECISIONS`: ``maximum`` is `fuse`; ``plus`` and ``minus`` hear one twin only; ``mean``
+        averages over both twins what each gives to P with either sign.
+
+    Returns
+    -------
+    float array, (n, 2)
+        Probability of N and of P.
+    """
+    if decision == "mean":
+        _largest(theta, psi)  # refuses what is no probability
+        return np.stack([(theta + psi)[:, letter].sum(1) / 2 for letter in (NEGATIVE, POSITIVE)], 1)
+    return fuse(*{"maximum": (theta, psi), "plus": (theta, theta), "minus": (psi, psi)}[decision])
+
+
 def rule(theta: np.ndarray, psi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Decide by the paper's three cases, as they are written.
 
@@ -160,9 +183,9 @@ def rule(theta: np.ndarray, psi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return label, case
 
 
-def columns(theta: np.ndarray, psi: np.ndarray) -> dict[str, np.ndarray]:
+def columns(theta: np.ndarray, psi: np.ndarray, decision: str = "maximum") -> dict[str, np.ndarray]:
     """Return what a prediction table holds: prob_N, prob_P, and ``plus_P+`` to ``minus_N-``."""
-    fused = fuse(theta, psi)
+    fused = decide(theta, psi, decision)
     result = {"prob_N": fused[:, 0], "prob_P": fused[:, 1]}
     for twin, answer in (("plus", theta), ("minus", psi)):
         result |= {f"{twin}_{name}": answer[:, number] for number, name in enumerate(CLASSES)}

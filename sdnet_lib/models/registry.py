@@ -1,6 +1,6 @@
 """Every system that can be cross-validated: the paper's own, and those its Tables 2 and 4 compare with.
 
-A system's module has two functions, ``fit(task)`` and ``build(profile)``, and ``read_pixels`` if it reads
+A system's module has two functions, ``fit(task)`` and ``build(profile)``, and ``prepare`` if it prepares
 images in a manner of its own. It is imported when one of them is asked for: this table itself needs no torch.
 """
 
@@ -17,9 +17,7 @@ from sdnet_lib.config import Profile
 from sdnet_lib.files import InputError
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-
+    from sdnet_lib.data.pixels import Prepare
     from sdnet_lib.models.predictors import Predictor
     from sdnet_lib.models.task import Task
 
@@ -45,6 +43,12 @@ class Approach(NamedTuple):
         For the module's `fit` and `build`, where one module has several systems.
     training : dict
         For its `fit` alone.
+    lacks : str
+        Of a control, what COVID-SDNet has and it has not.
+    from_scratch : bool
+        Whether its paper starts from random weights and not from ImageNet's.
+    third_class : bool
+        Whether it can learn a class beside N and P, see `models.task.THIRD`.
     """
 
     name: str
@@ -56,6 +60,9 @@ class Approach(NamedTuple):
     reported: str = ""
     options: Mapping[str, object] = {}
     training: Mapping[str, object] = {}
+    lacks: str = ""
+    from_scratch: bool = False
+    third_class: bool = False
 
     @property
     def fit(self) -> Callable[[Task], tuple[Predictor, dict]]:
@@ -68,10 +75,10 @@ class Approach(NamedTuple):
         return partial(self._imported().build, **self.options)
 
     @property
-    def read(self) -> Callable[[pd.DataFrame, int], np.ndarray]:
-        """From a cohort and an image size to pixels, uint8 (n, image_size, image_size)."""
-        own = getattr(self._imported(), "read_pixels", None)
-        return own or import_module("sdnet_lib.models.classifier").read_pixels
+    def prepare(self) -> Prepare:
+        """From an image, float (height, width), and an image size to uint8 (image_size, image_size)."""
+        own = getattr(self._imported(), "prepare", None)
+        return own or import_module("sdnet_lib.data.pixels").squeezed
 
     def _imported(self) -> ModuleType:
         return import_module(f"sdnet_lib.models.{self.module}")
@@ -90,11 +97,18 @@ def _covidnet(
         reported=reported,
         options={"variant": variant},
         training=training,
+        from_scratch=True,
+        third_class=True,
     )
 
 
+def _control(name: str, title: str, lacks: str, module: str, **options: object) -> Approach:
+    return Approach(name, title, module, 224, True, "a control", options=options, lacks=lacks)
+
+
 def _covidcaps(name: str, title: str, source: str, reported: str, **training: object) -> Approach:
-    return Approach(name, title, "baselines.covidcaps", 224, True, source, reported, training=training)
+    options = {"training": training, "from_scratch": True}
+    return Approach(name, title, "baselines.covidcaps", 224, True, source, reported, **options)
 
 
 PAPER = "Tabik et al. 2020"
@@ -138,6 +152,21 @@ APPROACHES = {
             source=PAPER,
             reported="Table 5: accuracy 76.18",
         ),
+        Approach(
+            "crop-matched",
+            title="ResNet-50 with segmentation, matched steps",
+            module="cnn",
+            image_size=224,
+            crops=True,
+            source="a control",
+            training={"matched": True},
+            lacks="twins",
+        ),
+        _control("twins-copied", "Twins that are copies", "two different twins", "controls", kind="copies"),
+        _control("twins-tinted", "Twins by fixed tints", "generators that learn", "controls", kind="tints"),
+        _control("sdnet-plus", "COVID-SDNet, x+ alone", "the second opinion", "sdnet", decision="plus"),
+        _control("sdnet-minus", "COVID-SDNet, x− alone", "the second opinion", "sdnet", decision="minus"),
+        _control("sdnet-mean", "COVID-SDNet, mean of twins", "the maximum", "sdnet", decision="mean"),
         _covidnet(
             "covidnet",
             "a",
@@ -152,7 +181,10 @@ APPROACHES = {
         _covidnet("covidnet-b", "b", "b", 480, "COVIDNet-CXR3-B"),
         _covidnet("covidnet-c", "c", "c", 480, "COVIDNet-CXR3-C"),
         _covidcaps(
-            "covid-caps", "COVID-CAPS", "Afshar et al. 2020", "Table 2: sensitivity 90, accuracy 95.7"
+            "covid-caps",
+            "COVID-CAPS from scratch",
+            "Afshar et al. 2020",
+            "Table 2: sensitivity 90, accuracy 95.7",
         ),
         _covidcaps(
             "covid-caps-published",
@@ -177,6 +209,7 @@ APPROACHES = {
             crops=True,
             source="Ozturk et al. 2020",
             reported="Table 2: sensitivity 90.65, accuracy 98.08 (two classes)",
+            from_scratch=True,
         ),
         Approach(
             "deepcovidexplainer",
@@ -186,6 +219,7 @@ APPROACHES = {
             crops=True,
             source="Karim et al. 2020",
             reported="Table 2: sensitivity 93, accuracy 96.77",
+            from_scratch=True,
         ),
         Approach(
             "bayesian-resnet50v2",
@@ -211,6 +245,10 @@ PRINTED_ONLY = {"covidnet-published": "COVID-Net as published"}  # a row of Tabl
 # The rows of the paper's tables, in its order; systems that it does not have come last.
 TABLE_4 = ("covidnet-published", "covidnet", "covid-caps-published", "covid-caps-retrained", "covid-caps")
 ORDER = tuple(dict.fromkeys((*TABLE_4, *APPROACHES)))
+
+
+# What COVID-SDNet is compared with to see where its gain comes from, from the plainest to the nearest.
+CONTROLS = ("resnet50-crop", *(name for name, one in APPROACHES.items() if one.lacks), "fucitnet")
 
 
 def find(name: str) -> Approach:

@@ -10,6 +10,8 @@ import pandas as pd
 
 from sdnet_lib.config import Profile
 
+THIRD = "Pneumonia"  # label of the images of a third class, which are learned from and never tested
+
 
 class Task(NamedTuple):
     """What a run may learn from.
@@ -17,7 +19,8 @@ class Task(NamedTuple):
     Attributes
     ----------
     cohort : DataFrame
-        The rows of the training and the validation part, and no others.
+        The rows of the training and the validation part, and no others; some labelled `THIRD` if the study
+        has a third class and the approach can learn it.
     pixels : uint8 array, (n, image_size, image_size)
         Their images.
     train, valid : int array

@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import io
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 import torch
 from fastai.data.load import DataLoader
 from fastai.data.transforms import IntToFloatTensor, Normalize
+from fastai.learner import Learner
 from fastai.losses import CrossEntropyLossFlat
 from fastai.optimizer import SGD
-from fastai.torch_core import TensorCategory, TensorImageBW
-from fastai.vision.augment import AffineCoordTfm, Brightness, Contrast, Rotate, Zoom, setup_aug_tfms
+from fastai.torch_core import TensorCategory, TensorImageBW, no_random
+from fastai.vision.augment import (
+    AffineCoordTfm,
+    Brightness,
+    Contrast,
+    PadMode,
+    Rotate,
+    Zoom,
+    setup_aug_tfms,
+)
 from fasttransform import Pipeline
 
-from sdnet_lib.config import pick_device
+from sdnet_lib.config import OWN_RECIPE, Profile, one_thread, pick_device
+from sdnet_lib.files import InputError
 
 
-def _shift_matrix(x: torch.Tensor, most: float = 0.05) -> torch.Tensor:
-    """Return a random translation for each image, by at most `most` of its edge, which is 2 in this frame."""
+def _shift_matrix(x: torch.Tensor, most: float = 0.05, p: float = 0.7) -> torch.Tensor:
+    """Return a translation for each image: with probability `p` random, by at most `most` of its edge.
+
+    The edge is 2 in this frame.
+    """
     matrix = torch.eye(3, device=x.device).repeat(len(x), 1, 1)
-    matrix[:, :2, 2] = matrix.new_empty(len(x), 2).uniform_(-2 * most, 2 * most)
+    shifts = matrix.new_empty(len(x), 2).uniform_(-2 * most, 2 * most)
+    matrix[:, :2, 2] = shifts * (matrix.new_empty(len(x), 1).uniform_() < p)
     return matrix
 
 
@@ -31,19 +48,20 @@ def augmentations() -> list:
 
     The paper says "a proper set". This is the set its authors' code had in October 2020 without the blur:
     rotation by up to 10 degrees, translation by up to 5 % of the edge, scale 0.8 to 1.2, brightness and
-    contrast by up to 5 %, each with probability 0.7 (the translation always).
+    contrast by up to 5 %, each with probability 0.7. As there, what comes in from outside is black.
     """
     return setup_aug_tfms(
         [
-            Rotate(max_deg=10, p=0.7),
-            Zoom(min_zoom=0.8, max_zoom=1.2, p=0.7, draw_x=0.5, draw_y=0.5),
-            AffineCoordTfm(aff_fs=_shift_matrix),
+            Rotate(max_deg=10, p=0.7, pad_mode=PadMode.Zeros),
+            Zoom(min_zoom=0.8, max_zoom=1.2, p=0.7, draw_x=0.5, draw_y=0.5, pad_mode=PadMode.Zeros),
+            AffineCoordTfm(aff_fs=_shift_matrix, pad_mode=PadMode.Zeros),
             Brightness(max_lighting=0.05, p=0.7),
             Contrast(max_lighting=0.05, p=0.7),
         ]
     )
 
 
+LEAST = 16  # images whose statistics batch normalisation may train on
 UNCHANGED = (0.0,) * 3, (1.0,) * 3  # a mean and a standard deviation that leave images in [0, 1]
 
 
@@ -59,12 +77,19 @@ class TrainingConfig:
         The paper names no learning rate. At 1e-2, five epochs on 150 images are enough.
     batch, epochs : int
         Of the network's paper; a small profile trains fewer epochs.
+    views : int
+        Images that the network sees of each in a batch; two of a pair of twins.
+    steps : int, optional
+        Optimiser steps of an epoch, after which the validation part is looked at; by default those of one
+        pass through the training part.
+    whole : bool
+        Whether a small profile trains all these epochs too, because fewer show nothing.
     schedule : str
         ``plateau`` (a tenth of the learning rate when the validation loss stalls), ``constant`` or
         ``one-cycle``.
     keep : str
-        ``best`` stops when the validation loss stalls and keeps the epoch where it was lowest; ``last``
-        trains to the end.
+        ``best`` stops when the validation loss stalls and keeps the epoch where it was lowest; ``best of
+        all`` keeps that too, but trains to the end; ``last`` trains to the end and keeps that.
     augment : callable
         Returns the random changes of a training batch; ``list`` for none.
     loss : callable
@@ -75,12 +100,21 @@ class TrainingConfig:
         measured on the training part.
     order : callable, optional
         From targets, batch and a random generator to the rows of one epoch, if not all in random order.
+
+    Raises
+    ------
+    InputError
+        If a batch shows the network fewer than `LEAST` images: what batch normalisation learns from so few
+        depends on which they are.
     """
 
     optimiser: Callable = partial(SGD, mom=0.9, decouple_wd=False)
     lr: float = 1e-2
     batch: int = 16
+    views: int = 1
+    steps: int | None = None
     epochs: int = 100
+    whole: bool = False
     weight_decay: float = 1e-4
     schedule: str = "plateau"
     keep: str = "best"
@@ -89,6 +123,80 @@ class TrainingConfig:
     mean: tuple[float, ...] | None = (0.485, 0.456, 0.406)  # ImageNet's
     std: tuple[float, ...] | None = (0.229, 0.224, 0.225)
     order: Callable[[np.ndarray, int, np.random.Generator], np.ndarray] | None = None
+
+    def __post_init__(self) -> None:
+        if self.batch * self.views < LEAST:
+            raise InputError(
+                f"a batch of {self.batch * self.views} images: batch normalisation needs {LEAST} or more"
+            )
+
+
+def pairs(batch: int) -> int:
+    """Return how many pairs of twins make a batch of so many images."""
+    return max(1, batch // 2)
+
+
+def steps_of_twins(images: int, batch: int) -> int:
+    """Return how many optimiser steps a pass through pairs of twins takes: twice those without twins."""
+    return max(1, images // pairs(batch))
+
+
+def budgeted(config: TrainingConfig, profile: Profile, images: int) -> TrainingConfig:
+    """Return how a network is trained in a profile's budget.
+
+    In its own recipe as its paper says, in at most the profile's epochs unless it is `whole`. In equal steps
+    all approaches make as many as COVID-SDNet, look at the validation part as often, and keep the best of
+    these looks; batch, optimiser and learning rate stay their own.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+        The recipe.
+    profile : Profile
+        Its `budget`, `epochs` and `batch` are used.
+    images : int
+        Of the training part.
+    """
+    if profile.budget == OWN_RECIPE:
+        return config if config.whole else replace(config, epochs=min(config.epochs, profile.epochs))
+    steps = steps_of_twins(images, profile.batch)
+    return replace(config, epochs=profile.epochs, steps=steps, keep="best of all")
+
+
+def steps_an_epoch(config: TrainingConfig, images: int) -> int:
+    """Return how many optimiser steps an epoch has, of so many images in the training part."""
+    return config.steps or max(1, images // config.batch)
+
+
+def recipe(config: TrainingConfig) -> dict:
+    """Say in plain values what decides a training beside its data, start and length, for its provenance."""
+    called = config.optimiser
+    while isinstance(called, partial):
+        called = called.keywords.get("opt", called.func)
+    return {
+        "optimiser": called.__name__,
+        "lr": config.lr,
+        "schedule": config.schedule,
+        "batch": config.batch,
+        "views": config.views,
+        "stopping": config.keep,
+    }
+
+
+@contextmanager
+def quietly(learner: Learner) -> Iterator[None]:
+    """Use one thread, leave the caller's random numbers alone, and be silent unless a person watches.
+
+    fastai's trackers print a line at each step, outside of its log.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(one_thread())
+        stack.enter_context(no_random(learner.seed))
+        if not sys.stdout.isatty():
+            stack.enter_context(learner.no_bar())
+            stack.enter_context(learner.no_logging())
+            stack.enter_context(redirect_stdout(io.StringIO()))
+        yield
 
 
 def loader(
@@ -106,10 +214,10 @@ def training_loader(
 ) -> DataLoader:
     """Serve images in random order, or in that of the configuration, changed at random."""
     order = {}
-    if config.order:
-        order["get_idxs"] = lambda: config.order(
-            targets, config.batch, np.random.default_rng(np.random.randint(2**31))
-        ).tolist()
+    if config.order or config.steps:
+        order["get_idxs"] = partial(_rows, targets, config)
+    if config.steps:
+        order["n"] = config.steps * config.batch
     return DataLoader(
         _items(pixels, targets),
         bs=config.batch,
@@ -119,6 +227,22 @@ def training_loader(
         **_steps(pixels, normal, config.augment()),
         **order,
     )
+
+
+def _rows(targets: np.ndarray, config: TrainingConfig) -> list[int]:
+    """Return the rows of one epoch: of one pass, or of as many as its steps take, the last one cut short."""
+    rng = np.random.default_rng(np.random.randint(2**31))
+
+    def one_pass() -> list[int]:
+        shuffled = config.order(targets, config.batch, rng) if config.order else rng.permutation(len(targets))
+        return shuffled.tolist()
+
+    if not config.steps:
+        return one_pass()
+    rows, wanted = [], config.steps * config.batch
+    while len(rows) < wanted:
+        rows += one_pass()
+    return rows[:wanted]
 
 
 def _items(pixels: np.ndarray, targets: np.ndarray) -> list[tuple[TensorImageBW, TensorCategory]]:

@@ -1,4 +1,4 @@
-"""Cohorts of synthetic radiographs: one like COVIDGR, and one with the faults of pooled public sets."""
+"""Cohorts of synthetic radiographs: like COVIDGR, with the faults of pooled public sets, with pneumonia."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from joblib import cpu_count, delayed
-from PIL import Image
 from tqdm import tqdm
 
 from sdnet_lib.data.cohort import read_cohort
+from sdnet_lib.data.images import write_picture
 from sdnet_lib.data.severity import score
 from sdnet_lib.files import InputError, new_folder
 from sdnet_lib.phantom.acquisition import SITES
+from sdnet_lib.phantom.lesions import GROUND_GLASS, LOBAR
 from sdnet_lib.phantom.radiograph import MIN_SIZE, SEVERITY, radiograph
 from sdnet_lib.workers import workers as processes
 
@@ -35,12 +36,15 @@ class Mixture(NamedTuple):
         By label: fraction of AP views.
     second_image : int
         With 6, each sixth image of a label is the second one of a patient; with 0, none is.
+    lesion : str
+        What positives have, see `radiograph`.
     """
 
     severity: dict[str, int]
     sites: dict[str, tuple[str, ...]]
     bedside: dict[str, float]
     second_image: int
+    lesion: str = GROUND_GLASS
 
 
 HOMOGENEOUS = Mixture(
@@ -52,6 +56,7 @@ BIASED = Mixture(
     bedside={"P": 0.8, "N": 0.05},
     second_image=6,
 )
+PNEUMONIA = HOMOGENEOUS._replace(severity={"": 1}, lesion=LOBAR)
 
 
 def homogeneous(
@@ -97,6 +102,16 @@ def biased(
     return _write(plan(n, seed, BIASED), Path(out).absolute(), size, workers)
 
 
+def pneumonia(
+    n: int, seed: int, out: str | Path, *, size: int = 256, workers: int | None = None
+) -> pd.DataFrame:
+    """Write a cohort like `homogeneous` whose positives have pneumonia of one lobe; arguments as there.
+
+    For systems with a third class beside COVID-19 and none; see `lesions.lobar_pneumonia`.
+    """
+    return _write(plan(n, seed, PNEUMONIA), Path(out).absolute(), size, workers)
+
+
 def plan(n: int, seed: int, mixture: Mixture) -> list[dict[str, object]]:
     """List the images of a cohort in random order.
 
@@ -125,6 +140,7 @@ def plan(n: int, seed: int, mixture: Mixture) -> list[dict[str, object]]:
             again = mixture.second_image and i % mixture.second_image == mixture.second_image - 1
             rows.append({**rows[-1], "shot": 1} if again else {**row, "patient": len(rows), "shot": 0})
     for row in rows:
+        row["lesion"] = mixture.lesion
         row["seed"] = int(np.random.SeedSequence([seed, row.pop("patient")]).generate_state(1)[0])
     return [rows[i] | {"image_id": f"phantom-{k:04d}"} for k, i in enumerate(rng.permutation(n), start=1)]
 
@@ -151,7 +167,8 @@ def _make(folder: Path, size: int, row: dict[str, object]) -> dict[str, object]:
     }
     pixels = np.rint(made.image * 255).astype(np.uint8)
     for key, array in zip(files, (pixels, made.lung_mask, made.lesion_mask), strict=True):
-        Image.fromarray(array).save(folder / files[key], quality=90, compress_level=2)
+        kind = "PNG" if files[key].endswith(".png") else "JPEG"
+        write_picture(folder / files[key], array, format=kind, quality=90, compress_level=2)
     return {
         "image_id": name,
         **files,

@@ -1,7 +1,7 @@
 """Lesions in named lung parts: which parts a severity affects, where in them a lesion lies, and its shape.
 
 A new kind of lesion is a function like `ground_glass` and a line in `LESIONS`; truth by construction (mask,
-parts) follows from what it fills.
+parts) follows from what it fills. `lobar_pneumonia` is another disease: one lobe, and no level of severity.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def ground_glass(
     return window, np.float32(min(density * (0.06 + 0.28 * solid**2), 0.8)) * cloud
 
 
-LESIONS = {"ground glass": ground_glass}
+GROUND_GLASS = "ground glass"
+LESIONS = {GROUND_GLASS: ground_glass}
 
 
 def opacities(
@@ -98,6 +99,41 @@ def opacities(
         extent += filled * _gate(quarter, [f"{side}{level}" in parts for level in (1, 2, 3, 4)])[:, None]
     extent = np.clip(extent * (1 + 0.15 * ragged), 0, 0.9)
     return extent, (extent > _VISIBLE) & (fields["R"] | fields["L"]), parts
+
+
+LOBAR = "lobar pneumonia"
+# Side of each lobe that pneumonia may fill, where on the lung its fissure meets the spine (in quarters from
+# the top), how far it falls per cm outwards, and on which side of it the lobe lies: -1 above, 1 below.
+_LOBES = {
+    "right upper": ("R", 2.1, 0.0, -1),
+    "right middle": ("R", 2.1, 0.0, 1),
+    "right lower": ("R", 1.9, 0.3, 1),
+    "left lower": ("L", 1.9, 0.3, 1),
+}
+
+
+def lobar_pneumonia(
+    frame: Frame, fields: dict[str, np.ndarray], rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Fill one lobe: dense, with a sharp edge where it meets its fissure, and fading away from there.
+
+    COVID-19 does the opposite: many thin patches, near the outer border of both lungs. The horizontal fissure
+    bounds the right upper and middle lobe, the oblique one the lower lobes; on a frontal film it falls
+    outwards. Parameters and result as of `opacities`.
+    """
+    side, height, slope, below = _LOBES[str(rng.choice(list(_LOBES)))]
+    height, slope = height + 0.2 * float(rng.normal()), slope + 0.05 * float(rng.normal())
+    reach, dense = float(rng.uniform(7, 13)), float(rng.uniform(0.3, 0.65))
+    quarter = part_of_row(fields[side])
+    start = frame.y[int(np.argmin(np.abs(quarter - height))), 0]
+    beyond = below * (frame.y - start - slope * np.abs(frame.x - frame.mid))  # cm from the fissure
+    air_filled = 1 + 0.12 * texture(frame, rng, 1.5, 3, 0.7)  # bronchi, and acini that are not yet full
+    extent = dense * smooth(beyond / 0.25 + 0.5) * smooth(1.6 - 1.6 * beyond / reach) * air_filled
+    own_side = frame.x < frame.mid if side == "R" else frame.x >= frame.mid
+    extent = np.where(own_side, np.clip(extent, 0, 0.9), 0).astype(np.float32)
+    mask = (extent > _VISIBLE) & fields[side]
+    inside = {level: ((quarter >= level - 1) & (quarter < level))[:, None] & mask for level in (1, 2, 3, 4)}
+    return extent, mask, tuple(f"{side}{level}" for level, part in inside.items() if part.any())
 
 
 def part_of_row(field: np.ndarray) -> np.ndarray:

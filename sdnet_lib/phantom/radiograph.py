@@ -59,7 +59,7 @@ def radiograph(
     size: int = 256,
     label: str = "N",
     severity: str = "",
-    lesion: str = "ground glass",
+    lesion: str = lesions.GROUND_GLASS,
     site: str = "A",
     sex: str | None = None,
     view: str = "PA",
@@ -76,7 +76,7 @@ def radiograph(
     label, severity : str
         ``N`` or ``P``; a positive's level, drawn in COVIDGR's proportions if empty.
     lesion : str
-        Kind of lesion, see `lesions.LESIONS`.
+        Kind of a positive's lesion: one of `lesions.LESIONS`, or `lesions.LOBAR`, which has no level.
     site : str
         ``A`` to ``E``, see `acquisition.SITES`.
     sex : str, optional
@@ -89,12 +89,14 @@ def radiograph(
     Raises
     ------
     InputError
-        An unknown label, severity, lesion, site, sex or view, a severity on a negative, or a size under 64.
+        An unknown label, severity, lesion, site, sex or view, a severity on a negative or on pneumonia of a
+        lobe, or a size under 64.
     """
     _check(size, label=label, severity=severity, lesion=lesion, site=site, sex=sex, view=view)
     body_seed, organ_seed, lesion_seed, shot_seed = np.random.SeedSequence(seed).spawn(4)
     lesion_rng = np.random.default_rng(lesion_seed)
-    if label == "P" and not severity:
+    lobar = label == "P" and lesion == lesions.LOBAR
+    if label == "P" and not (severity or lobar):
         severity = str(lesion_rng.choice(list(SEVERITY), p=np.array(list(SEVERITY.values())) / 426))
     patient = draw_patient(np.random.default_rng(body_seed), sex, view)
     place = acquisition.SITES[site]
@@ -102,7 +104,10 @@ def radiograph(
     shape = (size, round(size / place.aspect)) if place.aspect >= 1 else (round(size * place.aspect), size)
     frame = Frame(patient, shape, place.field * (1 + 0.02 * float(shot_rng.normal())))
     air, fields, tissue = _chest(frame, np.random.default_rng(organ_seed))
-    extent, lesion_mask, parts = lesions.opacities(frame, fields, severity, lesion, lesion_rng)
+    if lobar:
+        extent, lesion_mask, parts = lesions.lobar_pneumonia(frame, fields, lesion_rng)
+    else:
+        extent, lesion_mask, parts = lesions.opacities(frame, fields, severity, lesion, lesion_rng)
     lung_mask = fields["R"] | fields["L"]
     line = _attenuation(air, extent, **tissue)
     signal = acquisition.detect(frame, line, place, shot_rng)
@@ -127,7 +132,7 @@ def _check(size: int, *, label: str, severity: str, **others: str | None) -> Non
     known = {
         "label": ("N", "P"),
         "severity": ("", *SEVERITY),
-        "lesion": tuple(lesions.LESIONS),
+        "lesion": (*lesions.LESIONS, lesions.LOBAR),
         "site": tuple(acquisition.SITES),
         "sex": (None, "F", "M"),
         "view": ("PA", "AP"),
@@ -137,6 +142,8 @@ def _check(size: int, *, label: str, severity: str, **others: str | None) -> Non
             raise InputError(f"unknown {what} {value!r}: choose one of {', '.join(map(str, known[what]))}")
     if label == "N" and severity:
         raise InputError(f"severity {severity!r} on a negative: only positives have one")
+    if severity and others["lesion"] == lesions.LOBAR:
+        raise InputError(f"severity {severity!r} on {lesions.LOBAR}: it is a level of COVID-19")
 
 
 def _chest(

@@ -8,19 +8,22 @@ from importlib import import_module
 
 MODULES = {
     "cohorts": ("extents", "flow_diagram"),
-    "explanations": ("explanation_rows", "method_maps", "write_panel"),
+    "colours": ("CLASS_COLOURS", "COLOURS"),
+    "explanations": ("explanation_rows", "method_maps"),
     "lines": ("change_curves", "loss_terms", "margins", "training_runs"),
     "pictures": ("contact_sheet", "lung_outlines", "lung_parts"),
     "results": (
         "comparison",
         "decision_curves",
+        "gains",
         "precision_recall_curves",
         "reliability_diagram",
         "roc_curves",
         "run_spread",
         "severity_accuracy",
     ),
-    "theme": ("CLASS_COLOURS", "COLOURS", "canvas", "style"),
+    "panel": ("write_panel",),
+    "theme": ("canvas", "style"),
     "twins": ("twin_answers", "twin_rows"),
 }
 HOMES = {name: module for module, names in MODULES.items() for name in names}

@@ -7,7 +7,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from seaborn import objects as so
 
-from sdnet_lib.plots.theme import COLOURS, SMALL, canvas, draw, legend, looks, style
+from sdnet_lib.plots.colours import COLOURS
+from sdnet_lib.plots.theme import SMALL, canvas, draw, legend, looks, style
 
 
 @style()

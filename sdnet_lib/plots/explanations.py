@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sdnet_lib.files import whole
-from sdnet_lib.plots.theme import CLASS_COLOURS, COLOURS, SMALL, WIDTH, canvas, style
+from sdnet_lib.plots.colours import CLASS_COLOURS, COLOURS, HEAT, ORDER, STRONGEST, WHY
+from sdnet_lib.plots.theme import SMALL, WIDTH, canvas, style
 
 BRIGHT = 0.995  # of the pixels of a map are below the highest colour, where a map has few bright pixels
-HEAT = "viridis"  # even, and distinct for readers with any kind of colour vision and in print
 LINE = 120  # letters of a note that fit in a line
 TITLE = 100  # letters of all titles in a row that fit side by side
-STRONGEST = 0.65  # opacity of the highest value of a map; zero is transparent
-WHY = {"P": "why positive", "N": "why negative"}
-ORDER = ("N", "P")  # of the maps
 
 
 def _overlay(axis: Axes, image: np.ndarray, heat: np.ndarray | None) -> None:
@@ -125,26 +120,3 @@ def method_maps(
                 axis.contour(outlines[row], levels=[0.5], colors=COLOURS["orange"], linewidths=0.8)
     _scale(figure, axes, f"fraction of what {BRIGHT:.1%} of a map's pixels are below")
     return figure
-
-
-def write_panel(
-    image: np.ndarray, maps: np.ndarray, title: str, decision: str, note: str, file: Path, warning: str
-) -> None:
-    """Write the row of one radiograph as a PNG file, whole or not at all.
-
-    Parameters
-    ----------
-    image, maps, decision
-        As in `explanation_rows`, of any float type.
-    title, note : str
-        Lines above the panel, the note first.
-    file : pathlib.Path
-        In a folder that exists.
-    warning : str
-        Goes into the file's metadata too.
-    """
-    shown, heat = image.astype(np.float32), maps.astype(np.float32)
-    figure = explanation_rows([shown], [heat], ["radiograph"], [decision], note=f"{note}\n{title}")
-    options = {"compress_level": 1}  # drawing does not wait for a smaller file
-    with whole(file) as part:
-        figure.savefig(part, format="png", dpi=80, pil_kwargs=options, metadata={"Warning": warning})

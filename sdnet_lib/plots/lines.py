@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from seaborn import objects as so
 
-from sdnet_lib.plots.theme import CLASS_COLOURS, COLOURS, draw, legend, looks, sheet, style
+from sdnet_lib.plots.colours import CLASS_COLOURS, COLOURS
+from sdnet_lib.plots.theme import draw, legend, looks, sheet, style
 
 
 def _panels(table: pd.DataFrame, x: str, y: str, *, line: str, panel: str, height: float) -> Figure:

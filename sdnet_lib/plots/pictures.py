@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from sdnet_lib.plots.theme import COLOURS, SMALL, WIDTH, canvas, style
+from sdnet_lib.plots.colours import COLOURS
+from sdnet_lib.plots.theme import SMALL, WIDTH, canvas, style
 
 
 @style()

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from seaborn import objects as so
 
 from sdnet_lib.models.registry import title
-from sdnet_lib.plots.theme import COLOURS, WIDTH, canvas, draw, legend, looks, sheet, style
+from sdnet_lib.plots.colours import COLOURS
+from sdnet_lib.plots.theme import WIDTH, canvas, draw, legend, looks, sheet, style
 
 CHANCE = {"color": COLOURS["grey"], "linestyle": "--", "zorder": 0}
 UNIT = (-0.01, 1.01)
@@ -118,6 +119,26 @@ def run_spread(
     if baseline is not None:
         axes[0, 0].axvline(baseline, **CHANCE)
     axes[0, 0].set(xlabel=f"{measure}, one dot per run, bar: mean", ylabel="")
+    return figure
+
+
+@style()
+def gains(table: pd.DataFrame, *, names: Mapping[str, str] | None = None) -> Figure:
+    """Show COVID-SDNet's accuracy less each control's with its interval: right of the line it is better.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `evaluation.gains`.
+    """
+    columns = {"value": "accuracy", "low": "accuracy_low", "high": "accuracy_high"}
+    shown = pd.DataFrame({name: 100 * table[column] for name, column in columns.items()})
+    shown["control"] = _titles(table["control"], names)
+    figure, axes = canvas(height=0.8 + 0.35 * len(shown))
+    bounds = {"xmin": "low", "xmax": "high"}
+    draw(_points(shown, "control", "value", None, bounds, orient="y"), axes[0, 0])
+    axes[0, 0].axvline(0, **CHANCE)
+    axes[0, 0].set(xlabel="COVID-SDNet less the control, points of accuracy", ylabel="")
     return figure
 
 

@@ -18,23 +18,12 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sdnet_lib.plots.colours import COLOURS
+
 if TYPE_CHECKING:
     from seaborn.objects import Plot
 
-# Okabe and Ito's palette: distinct for readers with any kind of colour vision, and in print.
-COLOURS = {
-    "blue": "#0072B2",
-    "orange": "#E69F00",
-    "green": "#009E73",
-    "vermilion": "#D55E00",
-    "sky": "#56B4E9",
-    "purple": "#CC79A7",
-    "yellow": "#F0E442",
-    "black": "#000000",
-    "grey": "#777777",
-}
 CYCLE = [COLOURS[name] for name in ("blue", "vermilion", "green", "orange", "purple", "sky", "black")]
-CLASS_COLOURS = {"N": COLOURS["blue"], "P": COLOURS["vermilion"]}
 # More markers than colours, and other lines once the colours are used up, so that an eighth approach does not
 # look like the first.
 MARKERS = "osD^vPX<>p"

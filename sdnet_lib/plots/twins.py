@@ -10,7 +10,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from seaborn import objects as so
 
-from sdnet_lib.plots.theme import CLASS_COLOURS, COLOURS, SMALL, WIDTH, canvas, draw, sheet, style
+from sdnet_lib.plots.colours import CLASS_COLOURS, COLOURS
+from sdnet_lib.plots.theme import SMALL, WIDTH, canvas, draw, sheet, style
 
 DIFFERENCE = "PuOr"  # distinct for readers with any kind of colour vision
 TWINS = {"x+ (theta)": 1.0, "x- (psi)": 0.45}  # opacity of their bars

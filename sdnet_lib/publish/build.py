@@ -2,29 +2,28 @@
 
 The source notebooks are never written to. An executed copy is kept under a name that holds a hash of
 everything it came from, so a notebook runs again only when its source, the library, its parameters, its
-data or an installed version has changed. What fails a check never reaches the book.
+data or an installed version has changed, or the copy is damaged. What fails a check never reaches the book.
 """
 
 from __future__ import annotations
 
-import importlib.metadata
-import json
 import os
-import re
 import shutil
-import subprocess
-import sys
-import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 import sdnet_lib
+from sdnet_lib.checksums import made_again
 from sdnet_lib.config import get_profile
-from sdnet_lib.files import InputError, digest, write_text
-from sdnet_lib.publish.execution import CELL_TIMEOUT, ERROR_LINES, BookError, Chapter, problems, run
+from sdnet_lib.files import InputError, write_text
+from sdnet_lib.names import shown
+from sdnet_lib.publish.checks import private_paths, problems
+from sdnet_lib.publish.execution import CELL_TIMEOUT, BookError, Chapter, run
+from sdnet_lib.publish.keys import executed_copies, pages_key
+from sdnet_lib.publish.rendering import render
 
 PACKAGE = Path(sdnet_lib.__file__).parent
 PHANTOM = "phantom"  # the data set of the course itself
@@ -41,7 +40,9 @@ def build(
     only: str | None = None,
     jobs: int | None = None,
     strict: bool = False,
+    labels: Mapping[str, str] | None = None,
     timeout: int = CELL_TIMEOUT,
+    bundle: Path | None = None,
 ) -> Path:
     """Run the notebooks that need it, build the web pages and return the first one.
 
@@ -60,8 +61,12 @@ def build(
         Chapters that run at a time; the cores, or one on a GPU, if not given. No number depends on it.
     strict : bool
         Refuse what libraries print on stderr, too.
+    labels : dict of str, optional
+        What the labels of `dataset` mean, a CSV file then; see `data_scripts.registry.load_cohort`.
     timeout : int
         Seconds that one cell may take.
+    bundle : Path, optional
+        A file to pack the executed notebooks and the studies into; see `bundle`.
 
     Raises
     ------
@@ -74,9 +79,11 @@ def build(
     output = Path(output).absolute() if output else root / "_build"
     notebooks = find_notebooks(root)
     chosen = select(notebooks, only)
+    if labels:
+        dataset = str(_with_labels(dataset, labels, output))
     parameters = parameters_of(profile, dataset, data, seed)
     copies = executed_copies(chosen, parameters, output)
-    missing = [notebook for notebook in chosen if not copies[notebook].exists()]
+    missing = [notebook for notebook in chosen if made_again(copies[notebook])]
     chapters = [Chapter(n, copies[n], overrides(n, parameters)) for n in missing]
     output.mkdir(parents=True, exist_ok=True)
     with _alone(output), _scratch(output) as scratch:
@@ -84,29 +91,107 @@ def build(
             if notebook not in missing:
                 print(f"{notebook.name:36} unchanged", flush=True)
         if chapters:
+            from sdnet_lib.studies import chapters as course_chapters
             from sdnet_lib.studies.crossval import default_jobs
 
+            if course_chapters.is_long(profile) and any(n.stem.startswith("06") for n in missing):
+                from sdnet_lib.publish.plan import run_studies
+
+                run_studies(parameters, jobs)
             (output / "book.log").unlink(missing_ok=True)
-            run(chapters, scratch, output, jobs=jobs or default_jobs(), timeout=timeout, strict=strict)
+            options = {"jobs": jobs or default_jobs(), "timeout": timeout, "strict": strict}
+            run(chapters, scratch, output, private=private_paths(parameters), **options)
         if strict:
             _refuse_noise(copies)
-        page, stamp = output / "html" / "index.html", output / "html.key"
-        key = _pages_key(root, notebooks, copies)
-        if page.exists() and stamp.exists() and stamp.read_text() == key:
-            print(f"the pages are up to date: {page}")
-            return page
-        from sdnet_lib.publish import pages  # takes seconds to import
-
-        pages.stage(root, notebooks, {n.stem: copies[n] for n in chosen}, parameters, scratch / "source")
-        built = render(scratch / "source", scratch, output / "book.log")
-        for notebook in notebooks:  # what the download button hands out: the source, ready to run
-            shutil.copyfile(notebook, built / "_sources" / "notebooks" / notebook.name)
-        stamp.unlink(missing_ok=True)
-        shutil.rmtree(page.parent, ignore_errors=True)
-        os.replace(built, page.parent)
-        write_text(stamp, key)
-    print(f"the book: {page}")
+        page = _pages(root, notebooks, copies, parameters, output, scratch)
+        if bundle:
+            _pack(bundle, copies, parameters, scratch)
+    print(shown(f"the book: {page}"))
     return page
+
+
+def from_bundle(file: Path, root: Path | None = None, output: Path | None = None) -> Path:
+    """Render the book from a bundle, on any machine and without executing anything; return its first page.
+
+    Parameters
+    ----------
+    file : Path
+        See `bundle`.
+    root, output : Path, optional
+        As in `build`. What the bundle holds goes to ``bundle/`` there.
+
+    Raises
+    ------
+    InputError
+        For a bundle that is damaged, or of another course.
+    """
+    from sdnet_lib.publish import bundle
+
+    root = Path(root) if root else PACKAGE.parent
+    output = Path(output).absolute() if output else root / "_build"
+    notebooks = find_notebooks(root)
+    output.mkdir(parents=True, exist_ok=True)
+    with _alone(output), _scratch(output) as scratch:
+        facts = bundle.unpack(Path(file), notebooks, scratch / "unpacked")
+        kept = output / "bundle"
+        shutil.rmtree(kept, ignore_errors=True)
+        os.replace(scratch / "unpacked", kept)
+        copies = {one: kept / bundle.EXECUTED / one.name for one in notebooks}
+        page = _pages(root, notebooks, copies, facts["parameters"], output, scratch, facts["origin"])
+    print(shown(f"the book: {page}"))
+    return page
+
+
+def _pages(
+    root: Path,
+    notebooks: list[Path],
+    copies: dict[Path, Path],
+    parameters: dict,
+    output: Path,
+    scratch: Path,
+    origin: dict | None = None,
+) -> Path:
+    """Render the pages if anything they are made of has changed; return the first one."""
+    page, stamp = output / "html" / "index.html", output / "html.key"
+    key = pages_key(root, notebooks, copies)
+    if page.exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == key:
+        print(shown(f"the pages are up to date: {page}"))
+        return page
+    from sdnet_lib.publish import pages, plain  # takes seconds to import
+
+    executed = {notebook.stem: copy for notebook, copy in copies.items()}
+    pages.stage(root, notebooks, executed, parameters, scratch / "source", origin)
+    built = render(scratch / "source", scratch, output / "book.log")
+    for notebook in notebooks:  # what the buttons hand out and open on Colab
+        target = built / "_sources" / "notebooks" / notebook.name
+        plain.write(notebook, target, root / "book" / "references.bib")
+    stamp.unlink(missing_ok=True)
+    shutil.rmtree(page.parent, ignore_errors=True)
+    os.replace(built, page.parent)
+    write_text(stamp, key)
+    return page
+
+
+def _pack(file: Path, copies: dict[Path, Path], parameters: dict, scratch: Path) -> None:
+    """Pack the book that has just been built, without saying where the user's data lie."""
+    from sdnet_lib.publish import bundle, pages
+    from sdnet_lib.studies import chapters
+
+    dataset, seed = parameters["dataset"], parameters["seed"]
+    studies = [chapters.folder(parameters["profile"], dataset, seed, name) for name in ("", chapters.NO_PCR)]
+    if Path(dataset).is_absolute():
+        dataset = "a cohort of one's own"
+    facts = {"parameters": parameters | {"dataset": dataset, "data": None}, "origin": pages.origin()}
+    bundle.write(file, copies, studies, facts, scratch)
+    print(shown(f"the bundle: {file}"))
+
+
+def _with_labels(dataset: str, labels: Mapping[str, str], output: Path) -> Path:
+    """Write a cohort whose labels the notebooks understand; return its file. Images stay where they are."""
+    from data_scripts import registry
+    from sdnet_lib.data.cohort import write_cohort
+
+    return write_cohort(registry.load_cohort(dataset, labels=labels), output / "cohort" / Path(dataset).stem)
 
 
 def parameters_of(profile: str, dataset: str, data: Path | None, seed: int) -> dict:
@@ -117,7 +202,9 @@ def parameters_of(profile: str, dataset: str, data: Path | None, seed: int) -> d
         from data_scripts import registry  # takes seconds to import
 
         if dataset not in registry.SYNTHETIC:
-            registry.load_cohort(dataset, data=data, check_files=False)
+            cohort = registry.load_cohort(dataset, data=data, check_files=False)
+            for line in registry.left_out(cohort):
+                print(shown(line), flush=True)
         if dataset not in registry.names():
             dataset = str(Path(dataset).absolute())
     folder = str(Path(data).absolute()) if data is not None else None
@@ -172,36 +259,6 @@ def _normal(parameter: dict) -> str:
         return ""
 
 
-def executed_copies(notebooks: list[Path], parameters: dict, output: Path) -> dict[Path, Path]:
-    """Return where the executed copy of each notebook is, or will be.
-
-    Its name has a hash of all that it depends on: the notebook's source, this library with its weights,
-    tables and data scripts, the parameters, the size and time of each file of a data set given by path, and
-    the version of Python and of every installed package.
-    """
-    code = [*PACKAGE.rglob("*"), *(PACKAGE.parent / "data_scripts").rglob("*")]
-    parts: list[str | bytes] = [json.dumps(parameters, sort_keys=True), sys.version]
-    for file in sorted(file for file in code if file.is_file() and "__pycache__" not in file.parts):
-        parts += [file.name, file.read_bytes()]
-    for place in (parameters["dataset"], parameters["data"]):
-        parts.append(_listing(Path(place)) if place and Path(place).is_absolute() else "-")
-    # not of all of sys.path, which libraries such as setuptools lengthen when they are imported
-    packages = importlib.metadata.distributions(path=[sysconfig.get_path("purelib")])
-    parts += sorted({f"{package.name} {package.version}\n" for package in packages})
-    shared = digest(*parts)
-    return {
-        notebook: output / "executed" / f"{notebook.stem}-{digest(shared, notebook.read_bytes())}.ipynb"
-        for notebook in notebooks
-    }
-
-
-def _pages_key(root: Path, notebooks: list[Path], copies: dict[Path, Path]) -> str:
-    """Return a hash of all that web pages are made of; the names of the `copies` stand for the library."""
-    prose = sorted(f for f in (root / "book").rglob("*") if f.is_file() and "__pycache__" not in f.parts)
-    files = [root / "_config.yml", root / "_toc.yml", *prose, *notebooks, *copies.values()]
-    return digest(*(part for file in files for part in (file.name, file.read_bytes())))
-
-
 def _refuse_noise(copies: dict[Path, Path]) -> None:
     """Raise `BookError` if an executed copy, which a build that was not strict may have made, has noise."""
     import nbformat
@@ -213,12 +270,6 @@ def _refuse_noise(copies: dict[Path, Path]) -> None:
     ]
     if found:
         raise BookError("\n".join(found))
-
-
-def _listing(place: Path) -> str:
-    """Return name, size and time of the files at `place`, which is a file or a folder."""
-    files = [place] if place.is_file() else sorted(file for file in place.rglob("*") if file.is_file())
-    return "\n".join(f"{file} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files)
 
 
 @contextmanager
@@ -243,28 +294,3 @@ def _scratch(output: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def render(source: Path, scratch: Path, book_log: Path) -> Path:
-    """Build the web pages from the staged `source` inside `scratch` and return their folder.
-
-    Each build starts from nothing, as Sphinx repeats no warning of a page that it does not read again. What
-    Jupyter Book says is added to `book_log`; a warning raises `BookError` with all warnings.
-    """
-    program = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
-    options = ["build", str(source), "--path-output", str(scratch), "-W", "-n", "--keep-going"]
-    done = subprocess.run(
-        program + options,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        stdin=subprocess.DEVNULL,
-    )
-    log = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", done.stdout).replace(f"{source}/", "")
-    with book_log.open("a") as file:
-        file.write(log)
-    warnings = [line for line in log.splitlines() if re.search(r"\b(WARNING|ERROR|CRITICAL)\b", line)]
-    if done.returncode or warnings:
-        shown = "\n".join(f"    {line}" for line in warnings or log.splitlines()[-ERROR_LINES:])
-        raise BookError(f"Jupyter Book is not content:\n{shown}\nThe whole log: {book_log}")
-    return scratch / "_build" / "html"

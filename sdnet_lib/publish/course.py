@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
+import os
 import platform
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdnet_lib import config
+from sdnet_lib.files import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +26,10 @@ if TYPE_CHECKING:
     from sdnet_lib.studies.model_file import Model
     from sdnet_lib.studies.study import Study
 
+OWN = "own cohort"  # the source of images whose table names none
+GPU_MEMORY = 12  # GB, enough for the profile `full`; Colab's free GPU has 15
 _started = {"time": 0.0, "profile": "", "seed": 0}
+_glued: dict[str, str] = {}
 
 
 def start(profile: str, seed: int = 0) -> config.Profile:
@@ -32,27 +38,80 @@ def start(profile: str, seed: int = 0) -> config.Profile:
     Parameters
     ----------
     profile : str
-        ``smoke``, ``quick``, ``full`` or ``paper``.
+        ``smoke``, ``quick``, ``full`` or ``paper``; or ``auto``, see `_for_this_machine`.
     seed : int
         Seeds Python, NumPy and torch.
     """
-    chosen = config.get_profile(profile)
+    chosen = config.get_profile(_for_this_machine() if profile == "auto" else profile)
     config.set_seed(seed)
-    _started.update(time=time.monotonic(), profile=profile, seed=seed)
-    print(f"profile {profile}, seed {seed}, device {config.pick_device()}")
+    _started.update(time=time.monotonic(), profile=chosen.name, seed=seed)
+    place = "$SDNET_CACHE" if os.environ.get("SDNET_CACHE") else "~/.cache/sdnet"
+    print(f"profile {chosen.name}, seed {seed}, device {_device()}; what is kept goes to {place}")
     return chosen
+
+
+def _for_this_machine() -> str:
+    """Return the profile for whoever chose none: `full` on a GPU that fits it, else `quick`."""
+    return "full" if _gpu_memory() >= GPU_MEMORY else "quick"
+
+
+def _gpu_memory() -> float:
+    """Return the memory of the GPU in GB, 0 without one."""
+    import torch
+
+    return torch.cuda.get_device_properties(0).total_memory / 1e9 if torch.cuda.is_available() else 0
+
+
+def _device() -> str:
+    """Say on what this notebook computes."""
+    import torch
+
+    if not (memory := _gpu_memory()):
+        return "cpu"
+    return f"cuda ({torch.cuda.get_device_name(0)}, {memory:.0f} GB)"
+
+
+def sizes(chapter: int) -> config.Profile:
+    """Return the sizes of a chapter, where a small profile has smaller ones for it."""
+    from sdnet_lib.studies import chapters
+
+    return chapters.sizes(config.get_profile(_started["profile"]), chapter)
 
 
 def glue(name: str, value: object) -> None:
     """Store `value` under `name` for the prose of the rendered book (MyST-NB's ``{glue:text}``).
 
-    Outside the book (Colab, say) MyST-NB may be missing; then there is no prose to fill and nothing happens.
+    Outside the book (Colab, say) MyST-NB may be missing; there `say` fills the prose.
     """
+    _glued[name] = str(value)
     try:
         from myst_nb import glue as myst_glue
     except ImportError:
         return
     myst_glue(name, value, display=False)
+
+
+def say(text: str) -> None:
+    """Show Markdown with the numbers of this run: plain notebooks have their prose printed by the run.
+
+    Parameters
+    ----------
+    text : str
+        ``{{name}}`` stands for what `glue` stored under that name.
+
+    Raises
+    ------
+    InputError
+        If nothing has been stored under a name yet.
+    """
+    from IPython.display import Markdown, display
+
+    names = re.findall(r"\{\{(.+?)\}\}", text)
+    if missing := [name for name in names if name not in _glued]:
+        raise InputError(f"run the cells above first: {', '.join(missing)} is not computed yet")
+    for name in names:
+        text = text.replace(f"{{{{{name}}}}}", _glued[name])
+    display(Markdown(text))
 
 
 def finish() -> None:
@@ -66,6 +125,43 @@ def finish() -> None:
         f"Python {platform.python_version()}, {versions}, "
         f"profile {_started['profile']}, seed {_started['seed']}"
     )
+
+
+def check(exercise: str, answer: object, *given: object) -> None:
+    """Print whether an answer to an exercise is right, or in one sentence what is wrong with it.
+
+    The line stays in the notebook, where `sdnet course marks` finds it.
+
+    Parameters
+    ----------
+    exercise : str
+        Such as ``"4.3"``.
+    answer : object
+        A value, a tuple of values or a function, as the exercise says; ``...`` is not answered yet.
+    *given
+        What of the notebook the check needs; see `exercises.checking.judge`.
+    """
+    from sdnet_lib.exercises import checking
+
+    print(checking.judge(exercise, answer, *given)[1])
+
+
+def confirm(exercise: str, answer: object, *given: object) -> None:
+    """Raise `AssertionError` unless a solution of the course passes its own check; print nothing."""
+    from sdnet_lib.exercises import checking
+
+    right, sentence = checking.judge(exercise, answer, *given)
+    assert right, sentence
+
+
+def quiz(chapter: int, **numbers: object) -> None:
+    """Show a chapter's questions; `numbers` are those of this run that they ask for, as text."""
+    from IPython.display import display
+
+    from sdnet_lib.exercises import quiz
+
+    asked = quiz.questions(chapter, numbers)
+    display({"text/html": quiz.as_html(chapter, asked), "text/plain": quiz.as_text(asked)}, raw=True)
 
 
 def load_cohort(
@@ -82,10 +178,18 @@ def load_cohort(
     seed : int, optional
         Of a synthetic cohort; another seed has other patients. By default the notebook's.
     """
-    from data_scripts import registry
+    return cohort_of(source, data, _started["profile"], _started["seed"] if seed is None else seed)
 
-    seed = _started["seed"] if seed is None else seed
-    return registry.load_cohort(source, data=data, profile=_started["profile"], seed=seed)
+
+def cohort_of(source: str | Path, data: str | Path | None, profile: str, seed: int) -> pd.DataFrame:
+    """Load a cohort as a notebook of this profile and seed does; see `load_cohort`."""
+    from data_scripts import registry
+    from sdnet_lib.data.cohort import own_name
+
+    cohort = registry.load_cohort(source, data=data, profile=profile, seed=seed)
+    if str(source) not in registry.names():  # what a folder or file is called may be nobody's business
+        cohort["source"] = cohort["source"].replace(own_name(source), OWN)
+    return cohort
 
 
 def load_if_here(name: str, data: str | Path | None) -> pd.DataFrame | None:
@@ -95,9 +199,18 @@ def load_if_here(name: str, data: str | Path | None) -> pd.DataFrame | None:
     return load_cohort(name, data) if data and registry.is_here(name, data) else None
 
 
-def cache_folder(name: str) -> Path:
-    """Return a folder for what takes hours; it outlives the notebook, whose next run goes on from there."""
-    return config.cache_dir() / name
+def approaches() -> list[str]:
+    """Return the systems that chapter 6 compares in this notebook's profile."""
+    from sdnet_lib.studies import chapters
+
+    return chapters.approaches(_started["profile"])
+
+
+def study_folder(dataset: str) -> Path:
+    """Return the folder of the long study of chapter 6, which goes on where it was."""
+    from sdnet_lib.studies import chapters
+
+    return chapters.folder(_started["profile"], dataset, _started["seed"])
 
 
 def study(cohort: pd.DataFrame, folder: str | Path, data: str | Path | None = None, **sizes: object) -> Study:

@@ -12,14 +12,18 @@ import multiprocessing.connection
 import os
 import re
 import sys
-import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import psutil
 
-import sdnet_lib
+from sdnet_lib.checksums import beside, fault, write_seal
+from sdnet_lib.children import safe_path
+from sdnet_lib.names import shown
+from sdnet_lib.publish.chapter import execute, family
+from sdnet_lib.publish.checks import problems, stderr_of, without_paths
 
 if TYPE_CHECKING:  # nbformat takes more than a second to import: an unchanged book does without it
     from nbformat import NotebookNode
@@ -31,14 +35,17 @@ ONE_THREAD = dict.fromkeys(
 )
 # chapters are forks of a process that has imported papermill, which takes seconds, and done nothing else
 FORKS = multiprocessing.get_context("forkserver")
-# how Python prints a warning; a cell's file is called ipykernel_PID/NUMBER.py
-WARNING = re.compile(r"^(?P<file>\S[^\n]*?):\d+: (?P<category>\w+): ", re.MULTILINE)
-PACKAGE = Path(sdnet_lib.__file__).parent
-OURS = (PACKAGE, PACKAGE.parent / "data_scripts")
 
 
 class BookError(Exception):
-    """The book cannot be built: a notebook or a page is broken. The message says which, and where."""
+    """The book cannot be built: a notebook or a page is broken. The message says which, and where.
+
+    Its `status` is the exit status: 1 if the course is to blame, 2 if the machine or the user's data are.
+    """
+
+    def __init__(self, message: str, status: int = 1) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class Chapter(NamedTuple):
@@ -57,6 +64,7 @@ def run(
     jobs: int = 1,
     timeout: int = CELL_TIMEOUT,
     strict: bool = False,
+    private: Sequence[str] = (),
 ) -> None:
     """Run all `chapters`, `jobs` at a time, the longest first, and print a line as each of them ends.
 
@@ -77,6 +85,8 @@ def run(
         Seconds that one cell may take.
     strict : bool
         Refuse a library's warnings too; see `problems`.
+    private : sequence of str
+        Paths that no page may show; see `checks.without_paths`.
 
     Raises
     ------
@@ -84,27 +94,31 @@ def run(
         At the end, for all chapters that failed.
     """
     waiting, running, errors = longest_first(chapters), [], []
+    safe_path()
     environment = _environment(scratch, at_once=max(1, min(jobs, len(chapters))))
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
                 chapter = waiting.pop(0)
-                running.append((chapter, _start(chapter, scratch, environment, timeout), time.monotonic()))
-            multiprocessing.connection.wait([process.sentinel for _, process, _ in running])
-            for chapter, process, started in [one for one in running if not one[1].is_alive()]:
-                running.remove((chapter, process, started))
+                running.append((chapter, *_start(chapter, scratch, environment, timeout), time.monotonic()))
+            multiprocessing.connection.wait([process.sentinel for _, process, _, _ in running])
+            for chapter, process, said, started in [one for one in running if not one[1].is_alive()]:
+                running.remove((chapter, process, said, started))
                 seconds = time.monotonic() - started
                 try:
-                    noted = _keep(chapter, process.exitcode, scratch, output, strict)
+                    failure = _failure(process.exitcode, said)
+                    noted = _keep(chapter, failure, scratch, output, strict, private)
                     print(f"{chapter.notebook.name:36} {seconds:6.1f} s{noted}", flush=True)
                 except BookError as error:
                     print(f"{chapter.notebook.name:36} {seconds:6.1f} s, failed", flush=True)
-                    errors.append(str(error))
+                    errors.append(error)
     finally:
-        for _, process, _ in running:
+        for _, process, _, _ in running:
             _end(process)
     if errors:
-        raise BookError("\n\n".join(errors))
+        status = max(error.status for error in errors)
+        between = "; " if status == 2 else "\n\n"
+        raise BookError(between.join(str(error) for error in errors if error.status == status), status)
 
 
 def longest_first(chapters: list[Chapter]) -> list[Chapter]:
@@ -113,11 +127,16 @@ def longest_first(chapters: list[Chapter]) -> list[Chapter]:
     def expected(chapter: Chapter) -> float:
         copies = chapter.target.parent.glob(f"{chapter.notebook.stem}-*.ipynb")
         newest = max(copies, key=lambda copy: copy.stat().st_mtime, default=None)
-        ran = json.loads(newest.read_text())["metadata"].get("papermill", {}) if newest else {}
-        noted = json.loads(chapter.notebook.read_text())["metadata"]
+        intact = newest and not fault(newest)
+        ran = _metadata(newest).get("papermill", {}) if intact else {}
+        noted = _metadata(chapter.notebook)
         return ran.get("duration") or noted.get("seconds", float("inf"))
 
     return sorted(chapters, key=expected, reverse=True)
+
+
+def _metadata(notebook: Path) -> dict:
+    return json.loads(notebook.read_text(encoding="utf-8"))["metadata"]
 
 
 def _environment(scratch: Path, at_once: int) -> dict[str, str]:
@@ -125,6 +144,9 @@ def _environment(scratch: Path, at_once: int) -> dict[str, str]:
     from joblib import cpu_count
 
     theirs = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}  # plots stay inside
+    if not os.access(os.path.expanduser("~"), os.W_OK):  # libraries keep settings there, or complain
+        theirs["HOME"] = str(scratch / "home")
+        Path(theirs["HOME"]).mkdir()
     return {
         **theirs,
         **ONE_THREAD,
@@ -133,15 +155,21 @@ def _environment(scratch: Path, at_once: int) -> dict[str, str]:
     }
 
 
+def _as_it_is(path: Path) -> str:
+    """Return a path in which papermill finds no names of parameters to fill in."""
+    return str(path).replace("{", "{{").replace("}", "}}")
+
+
 def _start(
     chapter: Chapter, scratch: Path, environment: dict[str, str], timeout: int
-) -> multiprocessing.Process:
+) -> tuple[multiprocessing.Process, multiprocessing.connection.Connection]:
+    """Start a chapter; return its process, and where to hear what went wrong."""
     name = chapter.notebook.stem
     empty = scratch / f"run-{name}"
     empty.mkdir(parents=True)
     options = {
-        "input_path": str(chapter.notebook),
-        "output_path": str(scratch / chapter.notebook.name),
+        "input_path": _as_it_is(chapter.notebook),
+        "output_path": _as_it_is(scratch / chapter.notebook.name),
         "parameters": chapter.parameters,
         "cwd": str(empty),
         "progress_bar": False,
@@ -150,34 +178,29 @@ def _start(
     }
     environment = {**environment, "IPYTHONDIR": str(scratch / f"ipython-{name}")}
     FORKS.set_forkserver_preload(["papermill"])
-    process = FORKS.Process(target=_execute, args=(options, environment, scratch / f"{name}.log"))
+    said, saying = FORKS.Pipe(duplex=False)
+    process = FORKS.Process(target=execute, args=(options, environment, scratch, saying))
     process.start()
-    return process
+    saying.close()
+    return process, said
 
 
-def _execute(options: dict[str, object], environment: dict[str, str], log: Path) -> None:
-    """Run one notebook in this process of its own; say in `log` what went wrong."""
-    import papermill
-
-    os.setsid()  # Ctrl-C reaches `run` alone, which then ends all
-    os.environ.clear()
-    os.environ.update(environment)
-    tempfile.tempdir = str(log.parent)  # for the file that tells a kernel its ports: it goes when all ends
-    try:
-        papermill.execute_notebook(**options)
-    except Exception as error:  # its traceback would only show the inside of papermill
-        log.write_text(f"{type(error).__name__}: {error}")
-        sys.exit(1)
+def _failure(status: int, said: multiprocessing.connection.Connection) -> tuple[str | None, str] | None:
+    """Return what an ended chapter said of its failure, None if it went well."""
+    with said:
+        if status == 0:
+            return None
+        try:
+            return said.recv() if said.poll() else (None, f"ended with status {status}")
+        except EOFError:
+            return None, f"ended with status {status}"
 
 
 def _end(process: multiprocessing.Process) -> None:
     """End a chapter at once, with its kernel and whatever that started."""
-    try:
-        family = psutil.Process(process.pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        family = []
+    members = family(process.pid)
     process.kill()
-    for member in family:
+    for member in members:
         try:
             member.kill()
         except psutil.NoSuchProcess:
@@ -185,26 +208,37 @@ def _end(process: multiprocessing.Process) -> None:
     process.join()
 
 
-def _keep(chapter: Chapter, status: int, scratch: Path, output: Path, strict: bool) -> str:
+def _keep(
+    chapter: Chapter,
+    failure: tuple[str | None, str] | None,
+    scratch: Path,
+    output: Path,
+    strict: bool,
+    private: Sequence[str],
+) -> str:
     """Move what an ended chapter left to its place and return what to say about its stderr."""
     import nbformat
 
     name = chapter.notebook.name
-    partial, log, where, reason = scratch / name, scratch / f"{chapter.notebook.stem}.log", "", ""
-    if status:
-        reason = _last_lines(log.read_text()) if log.exists() else f"    ended with status {status}"
+    partial, where, reason = scratch / name, "", ""
+    if failure:
+        refused, long = failure
+        if refused:
+            begun = f", {_stopped_at(nbformat.read(partial, as_version=4))}" if partial.exists() else ""
+            raise BookError(f"{name}{begun}: {refused}", 2)
+        reason = _last_lines(long)
     if not partial.exists():
         raise BookError(f"{name}:\n{reason}")
     executed = nbformat.read(partial, as_version=4)
     for key in ("input_path", "output_path", "environment_variables"):
         executed.metadata["papermill"].pop(key, None)  # where it ran is nobody's business
-    nbformat.write(executed, partial)
-    if status:
+    nbformat.write(without_paths(executed, private), partial)
+    if failure:
         where = f", {_stopped_at(executed)}"
     else:
         reason = "\n".join(problems(executed, strict))
     printed = stderr_of(executed)
-    with (output / "book.log").open("a") as book_log:
+    with (output / "book.log").open("a", encoding="utf-8") as book_log:
         book_log.writelines(
             f"{name}, cell {number}, on stderr:\n{text}\n" for number, text in printed.items()
         )
@@ -215,53 +249,8 @@ def _keep(chapter: Chapter, status: int, scratch: Path, output: Path, strict: bo
         raise BookError(f"{name}{where}:\n{reason}\nThe notebook as far as it came: {kept}")
     chapter.target.parent.mkdir(parents=True, exist_ok=True)
     os.replace(partial, chapter.target)
-    return f", text on stderr: see {output / 'book.log'}" if printed else ""
-
-
-def problems(executed: NotebookNode, strict: bool = False) -> list[str]:
-    """Return what keeps an executed notebook out of the book, one line each.
-
-    Jupyter Book does not execute, and publishes stored tracebacks and cells that never ran without a
-    warning; so they are looked for here. On stderr, our own warnings and tracebacks count. What a library
-    prints there is not the reader's problem, but a maintainer's: only `strict` refuses it.
-    """
-    found, expected, printed = [], 1, stderr_of(executed)
-    for number, cell in enumerate(executed.cells):
-        if cell.cell_type != "code" or not cell.source.strip():
-            continue
-        if cell.execution_count != expected:
-            found.append(f"cell {number}: execution count {cell.execution_count} where {expected} is due")
-        expected += 1
-        for output in cell.outputs:
-            if output.output_type == "error":
-                found.append(f"cell {number}: {output.ename}: {output.evalue}")
-        text = printed.get(number, "")
-        if text and (strict or "Traceback (most recent call last)" in text or _own_warning(text)):
-            found.append(f"cell {number}: text on stderr: {text.strip()[:300]}")
-    return found
-
-
-def stderr_of(executed: NotebookNode) -> dict[int, str]:
-    """Return what each cell of an executed notebook printed on stderr, if anything."""
-    texts = {
-        number: "".join(o.text for o in cell.outputs if o.output_type == "stream" and o.name == "stderr")
-        for number, cell in enumerate(executed.cells)
-        if cell.cell_type == "code"
-    }
-    return {number: text for number, text in texts.items() if text.strip()}
-
-
-def _own_warning(text: str) -> bool:
-    """Tell whether `text` has a warning from a cell, from this library or from a data script.
-
-    That a library will change something is its own news, wherever it sees itself called from.
-    """
-    for hit in WARNING.finditer(text):
-        file = Path(hit["file"])
-        ours = file.parent.name.startswith("ipykernel_") or any(map(file.is_relative_to, OURS))
-        if ours and not re.search("Deprecat|FutureWarning", hit["category"]):
-            return True
-    return False
+    write_seal(beside(chapter.target), {}, chapter.target)
+    return f", text on stderr: see {shown(str(output / 'book.log'))}" if printed else ""
 
 
 def _stopped_at(executed: NotebookNode) -> str:

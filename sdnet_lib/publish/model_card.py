@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 
 from sdnet_lib.config import stored_profile
-from sdnet_lib.data.cohort import SEVERITIES
 from sdnet_lib.evaluation.render import NONE, Table, interval
 from sdnet_lib.publish import lung_card
 from sdnet_lib.publish.templates import fill
-from sdnet_lib.studies import model_file, published
+from sdnet_lib.studies import card as cards
+from sdnet_lib.studies import published
 
 CHECKED = {
     "alike_last": "last layer",
@@ -29,15 +29,13 @@ VALUES = {
 
 def write() -> str:
     """Return the page as Markdown."""
-    cards = {
-        name: model_file.read_card(model_file.SHIPPED / f"{name}.safetensors")
-        for name in model_file.shipped()
-    }
+    found = {name: cards.read(cards.find(name)) for name in cards.shipped()}
     stored, origin = published.load("pointing")
     return fill(
         "model_card",
-        warning=model_file.NO_DEVICE,
-        models=[(name, card, stored_profile(card["profile"])) for name, card in cards.items()],
+        warning=cards.NO_DEVICE,
+        models=[(name, card, stored_profile(card["profile"])) for name, card in found.items()],
+        own={name: [*decided(card), *pointed(card)] for name, card in found.items()},
         where=where(stored),
         checks=checks(stored),
         origin=origin,
@@ -45,20 +43,53 @@ def write() -> str:
     )
 
 
+def decided(card: dict) -> list[Table]:
+    """Return what each threshold of a card finds, group by group; nothing for a card without thresholds."""
+    points = card.get("thresholds", [])
+    if not points:
+        return []
+    groups = points[0]["found"]
+    header = [
+        "Specificity wanted",
+        "P from",
+        *(f"{name} ({group['images']})" for name, group in groups.items()),
+    ]
+    rows = [
+        [
+            f"{100 * point['specificity']:.0f} %",
+            f"{point['threshold']:.3f}",
+            *(interval(*group["percent"], 1, 1) for group in point["found"].values()),
+        ]
+        for point in points
+    ]
+    return [Table("Called P, in % of the images of a group", header, rows)]
+
+
+def pointed(card: dict) -> list[Table]:
+    """Return what a card's maps are worth, by method and layer; nothing for a card without."""
+    rows = [
+        [
+            row["method"],
+            f"`{row['layer']}`, {row['cells']} x {row['cells']}" if row["layer"] else NONE,
+            *(interval(*row[value], 0, 1) for value in ("hit_lesions", "energy_lesions")),
+        ]
+        for row in card.get("maps", [])
+    ]
+    if not rows:
+        return []
+    images = card["maps"][0]["images"]
+    caption = f"Maps why P of {images} positives with lesions, measured on the crop, in %"
+    return [Table(caption, ["Method", "Layer, cells", "Pointing game", "Energy in lesions"], rows)]
+
+
 def where(stored: pd.DataFrame) -> list[Table]:
-    """Return a table per measure, of all levels of severity together, and one by severity for the model."""
+    """Return a table per measure, of all levels of severity together."""
     found = []
     everyone = stored[stored["severity"] == "all"]
     for value, caption in VALUES.items():
         part = everyone[everyone["value"] == value]
         if len(part):
             found.append(_table(part, ["cohort", "approach"], f"{caption}, in %"))
-    levels = stored[stored["approach"].str.startswith("model ") & stored["severity"].isin(SEVERITIES)]
-    levels = levels.sort_values("severity", key=lambda names: names.map(SEVERITIES.index), kind="stable")
-    for value in ("energy_lesions", "hit_lesions"):
-        part = levels[(levels["value"] == value) & levels["mean"].notna()]
-        if len(part):
-            found.append(_table(part, ["approach", "severity"], f"{VALUES[value]}, by severity, in %"))
     return found
 
 

@@ -21,24 +21,31 @@ from sdnet_lib.publish import build
 from sdnet_lib.publish.execution import BookError, Chapter, run
 
 PARAMETERS = """profile = "quick"  # smoke, quick, full or paper: the sizes of this run
-dataset = "phantom"  # any cohort: a name from `sdnet data list`, a CSV or a folder
-data = None  # the folder that holds public data sets, if `dataset` is one of them
+dataset = "phantom"  # a name from `sdnet data list`, a CSV or a folder
+data = None  # the folder of public data sets, if `dataset` is one of them
 seed = 0  # everything random starts here"""
 SETUP = """from importlib.util import find_spec
 
-if find_spec("sdnet_lib") is None:  # on Colab: the one install
-    source = input("Where is the course? (git+https://... or a wheel): ")
-    %pip install --quiet "$source"
+address = ""  # of the course, for pip; the published notebook has it filled in
+if find_spec("sdnet_lib") is None:  # on Colab, say
+    assert address, "set `address` to the course's wheel or git+https://..."
+    %pip install --quiet "$address"
 
 from sdnet_lib.publish import course
 
-settings = course.start(profile, seed)"""
+settings = course.start(profile, seed)
+profile = settings.name"""
 
 CHECKED = "nbval-check-output"
-TAGS = {"parameters", "setup", "hide-cell", "hide-input", "remove-cell", CHECKED}
-MOST_LINES = 15
+SOLUTION = "solution"
+TAGS = {"parameters", "setup", "hide-cell", "hide-input", "remove-cell", "remove-input", SOLUTION, CHECKED}
+MOST_LINES, MOST_COLUMNS = 18, 79  # of code that readers see: it fits beside the text of a page
+FOLDED = {"setup", "remove-cell", "hide-cell", "hide-input"}
+BOOKKEEPING = re.compile(r"^\s*(?:assert\b|course\.glue\()", re.MULTILINE)
 # a figure with a decimal point, a percent sign or a unit: what a run computes
 RESULT = re.compile(r"(?<![\w.])\d+(?:\.\d+|\s?%|\s(?:s|ms|min|minutes?|seconds?|MB|images/s)\b)")
+# and a time that only the run can know, in words
+RESULT = re.compile(rf"{RESULT.pattern}|\b(?:a\s+minute|(?:two|three|four|five|ten)\s+(?:seconds|minutes))\b")
 CITED = re.compile(r"\bpaper\b|\bTable\b|\bSection\b|\{cite", re.IGNORECASE)
 NAMES = re.compile(r"Exercise \d+\.\d+|[A-Za-z]-\d+(?:\.\d+)+|COVIDx \d\.\d|CC BY \d\.\d")
 NOT_PROSE = re.compile(r"```.*?```|`[^`]*`|\$[^$]*\$|\{[^{}]*\}|\]\([^)]*\)|https?://\S+", re.DOTALL)
@@ -51,6 +58,22 @@ def lint(notebook: NotebookNode) -> list[str]:
     for number, cell in enumerate(notebook.cells):
         rules = _code_cell(cell) if cell.cell_type == "code" else _text_cell(cell)
         found += [f"cell {number}: {rule}" for rule in rules]
+    return found + _too_early(notebook)
+
+
+def _too_early(notebook: NotebookNode) -> list[str]:
+    """Check that a number is glued before the text that uses it: a plain notebook says it there and then."""
+    found, glued = [], []
+    for number, cell in enumerate(notebook.cells):
+        if cell.cell_type == "code":
+            names = re.findall(
+                r"course\.glue\(\s*f?\"([^\"]+)", cell.source
+            )  # f"c1_{name}" is c1_ and anything
+            glued += [re.sub(r"\\{.*?\\}", ".+", re.escape(name)) for name in names]
+        else:
+            used = re.findall(r"\{glue:text\}`([^`]+)`", cell.source)
+            early = [name for name in used if not any(re.fullmatch(known, name) for known in glued)]
+            found += [f"cell {number}: {name} is used before a cell glues it" for name in early]
     return found
 
 
@@ -69,12 +92,16 @@ def _frame(notebook: NotebookNode, code: list[NotebookNode]) -> list[str]:
     if not notebook.cells or not notebook.cells[0].source.startswith("# "):
         found.append("the first cell is not a title")
     text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    exercises = len(re.findall(r"\{admonition\}\s*Exercise \d+\.\d+", text))
-    solutions = sum("hide-cell" in _tags(cell) and "assert" in cell.source for cell in code)
-    if exercises < 2 or solutions < exercises:
-        found.append(
-            f"{exercises} exercises with {solutions} hidden solutions: two at least, a solution each"
-        )
+    exercises = re.findall(r"\{admonition\}\s*Exercise (\d+\.\d+)", text)
+    if len(exercises) < 2:
+        found.append(f"{len(exercises)} exercises: two at least")
+    solved = "\n".join(cell.source for cell in code if {SOLUTION, "hide-cell"} <= _tags(cell))
+    asked = "\n".join(cell.source for cell in code if SOLUTION not in _tags(cell))
+    for number in exercises:
+        if len(re.findall(rf'course\.check\(\s*"{number}"', asked)) != 1:
+            found.append(f"exercise {number} is not followed by one course.check")
+        if len(re.findall(rf'course\.confirm\(\s*"{number}"', solved)) != 1:
+            found.append(f"exercise {number} has no hidden cell tagged {SOLUTION} with its course.confirm")
     checked = sum(CHECKED in _tags(cell) for cell in code)
     if checked < 2:
         found.append(f"{checked} cells tagged {CHECKED}: two at least")
@@ -82,13 +109,19 @@ def _frame(notebook: NotebookNode, code: list[NotebookNode]) -> list[str]:
 
 
 def _code_cell(cell: NotebookNode) -> list[str]:
-    """Check one code cell: length, tags, alt text, no outputs but those that nbval compares."""
+    """Check one code cell: size, tags, alt text, no outputs but those that nbval compares."""
     found, tags = [], _tags(cell)
-    lines = len(cell.source.splitlines())
-    if lines > MOST_LINES:
-        found.append(f"{lines} lines of code: {MOST_LINES} at most")
+    lines = cell.source.splitlines()
+    if len(lines) > MOST_LINES and "remove-cell" not in tags:
+        found.append(f"{len(lines)} lines of code: {MOST_LINES} at most")
+    if (widest := max(map(len, lines), default=0)) > MOST_COLUMNS and "remove-cell" not in tags:
+        found.append(f"a line of {widest} characters: {MOST_COLUMNS} at most, or a page cuts it")
+    if BOOKKEEPING.search(cell.source) and not tags & FOLDED:
+        found.append("glues or asserts before the reader: move that to a cell tagged remove-cell")
     if not cell.source.strip():
         found.append("empty")
+    if re.search(r"\binput\(", cell.source):
+        found.append("asks a question: *Run all* would wait for an answer")
     found += [f"unknown tag {tag!r}" for tag in sorted(tags - TAGS)]
     if CHECKED not in tags and cell.execution_count is not None:
         found.append("has an execution count: clear it")

@@ -8,12 +8,26 @@ import shutil
 from pathlib import Path
 
 import nbformat
+import yaml
+
+from sdnet_lib.publish import address
 
 VERSIONS = ("sdnet-lib", "torch", "torchvision", "fastai", "timm", "numpy", "scikit-learn")
+# code that makes a notebook run and teaches nothing: on a page it is folded
+SETS_UP = {
+    "parameters": "Settings of this run",
+    "injected-parameters": "What this run changed in them",
+    "setup": "How a notebook starts",
+}
 
 
 def stage(
-    root: Path, notebooks: list[Path], executed: dict[str, Path], parameters: dict, folder: Path
+    root: Path,
+    notebooks: list[Path],
+    executed: dict[str, Path],
+    parameters: dict,
+    folder: Path,
+    origin: dict | None = None,
 ) -> None:
     """Gather in `folder` what Jupyter Book reads: configuration, prose and executed notebooks.
 
@@ -29,11 +43,16 @@ def stage(
         What the notebooks were run with, for the page about this run.
     folder : Path
         Does not exist yet.
+    origin : dict, optional
+        Where they were run, if not here; see `origin`.
     """
     left_out = shutil.ignore_patterns("__pycache__", ".*", "templates")
     shutil.copytree(root / "book", folder / "book", ignore=left_out)
-    for name in ("_config.yml", "_toc.yml"):
-        shutil.copy(root / name, folder / name)
+    shutil.copy(root / "_toc.yml", folder)
+    settings = (root / "_config.yml").read_text(encoding="utf-8")
+    if published := address.book_settings():
+        settings += f"\n{yaml.safe_dump(published)}"
+    (folder / "_config.yml").write_text(settings, encoding="utf-8")
     (folder / "notebooks").mkdir()
     for notebook in notebooks:
         copy = folder / "notebooks" / notebook.name
@@ -41,15 +60,17 @@ def stage(
             nbformat.write(_for_readers(nbformat.read(executed[notebook.stem], as_version=4)), copy)
         else:
             nbformat.write(_not_run(nbformat.read(notebook, as_version=4)), copy)
-    (folder / "book" / "this_run.md").write_text(this_run(executed, parameters))
+    (folder / "book" / "this_run.md").write_text(this_run(executed, parameters, origin), encoding="utf-8")
     from sdnet_lib.publish import (  # which import torch; the command line should not wait for it
+        calibration_page,
         model_card,
         results_page,
     )
 
-    for name, page in {"results": results_page, "model_card": model_card}.items():
-        if f"book/{name}" in (root / "_toc.yml").read_text():
-            (folder / "book" / f"{name}.md").write_text(page.write())
+    computed = {"results": results_page, "model_card": model_card, "audit": calibration_page}
+    for name, page in computed.items():
+        if f"book/{name}" in (root / "_toc.yml").read_text(encoding="utf-8"):
+            (folder / "book" / f"{name}.md").write_text(page.write(), encoding="utf-8")
 
 
 def title(notebook: nbformat.NotebookNode) -> str:
@@ -59,17 +80,32 @@ def title(notebook: nbformat.NotebookNode) -> str:
 
 
 def _for_readers(executed: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Leave out what libraries printed on stderr, and say on each folded cell what is in it.
-
-    That is a solution, or the provenance line at the end.
-    """
+    """Leave out what libraries said on stderr, fold what sets up, and say on folded cells what is in them."""
     for cell in executed.cells:
+        tags, label = cell.metadata.get("tags", []), None
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
-        if "hide-cell" in cell.metadata.get("tags", []):
+        if "hide-cell" in tags:
             label = "How this chapter was run" if "course.finish" in cell.source else "Show a solution"
+        _caption(cell)
+        for tag, what in SETS_UP.items():
+            if tag in tags:
+                label = what
+                cell.metadata["tags"] = [*tags, "hide-input"]
+        if label:
             cell.metadata["mystnb"] = {"code_prompt_show": label, **cell.metadata.get("mystnb", {})}
     return executed
+
+
+def _caption(cell: nbformat.NotebookNode) -> None:
+    """Make a picture with a description a numbered figure, and the description its caption."""
+    shown = cell.metadata.get("mystnb", {})
+    pictures = sum("image/png" in output.get("data", {}) for output in cell.get("outputs", []))
+    if pictures == 1 and (alt := shown.get("image", {}).get("alt")) and "figure" not in shown:
+        cell.metadata["mystnb"] = {
+            **shown,
+            "figure": {"caption": f"{alt.rstrip('.')}.", "name": f"fig-{cell.id}"},
+        }
 
 
 def _not_run(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -80,7 +116,15 @@ def _not_run(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return left_out
 
 
-def this_run(executed: dict[str, Path], parameters: dict) -> str:
+def origin() -> dict:
+    """Return the system and the versions of packages with which this process runs notebooks."""
+    return {
+        "system": f"{platform.python_implementation()} {platform.python_version()} on {platform.system()}",
+        "versions": {name: importlib.metadata.version(name) for name in VERSIONS},
+    }
+
+
+def this_run(executed: dict[str, Path], parameters: dict, made: dict | None = None) -> str:
     """Return the page that says with what, when and how long each notebook ran, as Markdown.
 
     Everything comes from the executed notebooks and the installed packages, so the same notebooks give the
@@ -94,8 +138,12 @@ def this_run(executed: dict[str, Path], parameters: dict) -> str:
         link = f"[{title(notebook)}](../notebooks/{stem}.ipynb)"
         rows.append(f"| {link} | {run.get('end_time', '')[:10]} | {run.get('duration') or 0:.0f} | {cells} |")
     # the path of a local data folder is left out: a published page should not show it
-    given = [f"- `{name}`: {value}" for name, value in parameters.items() if name != "data"]
-    versions = [f"| {name} | {importlib.metadata.version(name)} |" for name in VERSIONS]
+    shown = {name: value for name, value in parameters.items() if name != "data"}
+    if Path(shown["dataset"]).is_absolute():
+        shown["dataset"] = "a cohort of one's own"
+    given = [f"- `{name}`: {value}" for name, value in shown.items()]
+    made = made or origin()
+    versions = [f"| {name} | {version} |" for name, version in made["versions"].items()]
     return "\n".join(
         [
             "# How this book was run",
@@ -103,7 +151,7 @@ def this_run(executed: dict[str, Path], parameters: dict) -> str:
             "Every figure and every computed number in the chapters came out of this run:",
             "",
             *given,
-            f"- {platform.python_implementation()} {platform.python_version()} on {platform.system()}",
+            f"- {made['system']}",
             "",
             *rows,
             "",

@@ -8,15 +8,17 @@ from __future__ import annotations
 import pandas as pd
 
 from sdnet_lib.config import stored_profile
-from sdnet_lib.evaluation import report, statistics, tables, uncertainty
-from sdnet_lib.evaluation.render import NONE, Table, number
-from sdnet_lib.models.registry import title
+from sdnet_lib.evaluation import gains, report, statistics, tables, trained, uncertainty
+from sdnet_lib.evaluation.origins import mixed
+from sdnet_lib.evaluation.render import Table, number
+from sdnet_lib.files import InputError
 from sdnet_lib.publish.templates import fill
 from sdnet_lib.studies import published
 
 LEVEL = 0.05  # the usual line; a table of p values says more
 TITLES = {
     "phantom": "Synthetic, one hospital",
+    "phantom-controls": "Synthetic, one hospital, COVID-SDNet and its controls",
     "phantom-longer": "Synthetic, one hospital, trained longer",
     "phantom-no-pcr": "Synthetic, one hospital, without Normal-PCR+",
     "phantom-biased": "Synthetic, mixed sources",
@@ -47,15 +49,30 @@ def _study(name: str) -> dict:
         "provenance": provenance(predictions, origin),
         "command": origin["command"],
         "tables": [
-            _training(origin),
+            trained.table(origin["runs"], stored_profile(origin["profile"])["budget"]),
             *_summaries(predictions),
             uncertainty.accuracies_and_areas(predictions),
         ],
+        "gains": _gains(predictions),
         "pairs": uncertainty.pairs(predictions),
-        "differ": int((statistics.pairwise(predictions)["p_holm"] < LEVEL).sum()),
+        "differ": _differing(predictions),
         "level": LEVEL,
         "carried": {cohort: uncertainty.carried(predictions, away) for cohort, away in carried.items()},
     }
+
+
+def _differing(predictions: pd.DataFrame) -> int:
+    """Count the pairs of approaches that differ in accuracy; none where nothing can be compared."""
+    try:
+        return int((statistics.pairwise(predictions)["p_holm"] < LEVEL).sum())
+    except InputError:
+        return 0
+
+
+def _gains(predictions: pd.DataFrame) -> dict | None:
+    """Return where COVID-SDNet's gain comes from in a study, as a table and in words; None without it."""
+    found = gains.differences(gains.with_decisions(predictions))
+    return {"table": gains.table(found), "sentences": gains.sentences(found)} if len(found) else None
 
 
 def external(name: str) -> list[str]:
@@ -82,8 +99,17 @@ def provenance(predictions: pd.DataFrame, origin: dict) -> dict[str, str]:
         "backbone": f"{profile['backbone']} (generators: {profile['generator_backbone']})",
         "device": f"{origin['device']}, {origin['threads']} thread",
         "computing": f"{origin['hours_of_computing']:.1f} hours in all",
-        "code": ", ".join(origin["code"]) + f", torch {origin['versions']['torch']}",
+        "code": f"{_code(origin)}, torch {origin['versions']['torch']}",
     }
+
+
+def _code(origin: dict) -> str:
+    """Say which versions of the code made a study, and whether they mix."""
+    if "shared_code" not in origin:
+        return ", ".join(origin["code"]) + " (early hashes of the whole package)"
+    runs = [{"approach": run["approach"], **run["code"]} for run in origin["runs"]]
+    shared = f"{', '.join(origin['shared_code'])}, with each approach's own {', '.join(origin['code'])}"
+    return " ".join([shared, *(f"({line.rstrip('.')})" for line in mixed(runs))])
 
 
 def overview() -> Table:
@@ -98,30 +124,9 @@ def overview() -> Table:
         facts = [found["images"], found["patients"], approaches, found["protocol"]]
         rows.append([TITLES.get(name, name), *facts, extremes])
     header = ["Study", "Images", "Patients", "Approaches", "Protocol", "Accuracy, lowest to highest row"]
-    return Table("What is stored", header, rows)
-
-
-def _training(origin: dict) -> Table:
-    runs = pd.DataFrame(origin["runs"]).groupby("approach", sort=False)
-    rows = []
-    for approach in sorted(runs.groups, key=tables.place):
-        group = runs.get_group(approach)
-        weights = sorted({text for recipe in group["training"] for text in _weights(recipe)})
-        cells = [str(len(group)), ", ".join(weights) or NONE, f"{group['seconds'].mean():.0f}"]
-        rows.append([title(approach), *cells])
-    header = ["", "Runs", "Weights at the start", "Seconds a run"]
-    note = "Seconds were taken while other programs ran on the same cores."
-    return Table("How the rows were trained", header, rows, [note])
-
-
-def _weights(recipe: dict) -> list[str]:
-    """Return what a run's provenance says about its weights, at any depth.
-
-    The generators' says it of the classifier and of the perceptual network that they were trained with.
-    """
-    keys = ("weights", "classifier", "perceptual")
-    found = [recipe[key] for key in keys if isinstance(recipe.get(key), str)]
-    return found + [text for part in recipe.values() if isinstance(part, dict) for text in _weights(part)]
+    early = [TITLES.get(name, name) for name in _order() if "shared_code" not in published.load(name)[1]]
+    note = "Made by an early version, whose runs do not say which code each is of: " + "; ".join(early) + "."
+    return Table("What is stored", header, rows, [note] if early else [])
 
 
 def _summaries(predictions: pd.DataFrame) -> list[Table]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from sdnet_lib.evaluation.render import interval, number, write
 from sdnet_lib.files import InputError
+from sdnet_lib.files.templates import environment
 from sdnet_lib.models.registry import title
 
 FOLDER = Path(__file__).parents[2] / "book" / "templates"
@@ -26,9 +25,7 @@ def fill(name: str, /, **values: object) -> str:
     """
     if not FOLDER.is_dir():
         raise InputError(f"no templates in {FOLDER}: pages of the book can be made in a clone of the course")
-    environment = Environment(
-        loader=FileSystemLoader(FOLDER), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["markdown"] = partial(write, form="markdown")
-    environment.globals |= {"title": title, "number": number, "interval": interval}
-    return environment.get_template(f"{name}.md.jinja").render(values) + "\n"
+    reader = environment(FOLDER)
+    reader.filters["markdown"] = partial(write, form="markdown")
+    reader.globals |= {"title": title, "number": number, "interval": interval}
+    return reader.get_template(f"{name}.md.jinja").render(values) + "\n"

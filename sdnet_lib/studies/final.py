@@ -9,30 +9,33 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from sdnet_lib.config import cache_dir
+from sdnet_lib.config import cache_dir, one_thread
 from sdnet_lib.data.cohort import fingerprint
-from sdnet_lib.evaluation import curves, metrics, statistics, tables
+from sdnet_lib.evaluation import curves, metrics, statistics, tables, thresholds
+from sdnet_lib.evaluation.learned import count
 from sdnet_lib.files import InputError, digest
 from sdnet_lib.models import registry
-from sdnet_lib.studies import crossval, model_file
+from sdnet_lib.studies import card as cards
+from sdnet_lib.studies import crossval
 from sdnet_lib.studies.study import Study
 
-# How the models that come with the package were made; what is not said is the quick profile's.
-SHIPPED = {
-    "synthetic": ("phantom", "covid-sdnet", {"image_size": 96, "generator_epochs": 1}),
-    "biased-demo": ("covidx-mini", "resnet50", {"image_size": 128}),
-}
-REMARKS = {
-    "synthetic": "Trained on radiographs that a program drew. It has never seen a patient, and what it says "
-    "of one means nothing.",
-    "biased-demo": "Trained on a mixture that gives the label away by its source: it is here to be caught "
-    "cheating, not to be used.",
-}
+if TYPE_CHECKING:  # torch takes seconds to load: what cannot be trained is said before
+    from sdnet_lib.studies import model_file
+
+# The model that comes with the package beside `synthetic_model`; what is not said is the quick profile's.
+BIASED = "biased-demo"
+BIASED_SIZES = {"image_size": 128}
+BIASED_REMARK = (
+    "Trained on a mixture that gives the label away by its source: it is here to be caught cheating, not to "
+    "be used."
+)
+SHIPPED = (cards.DEFAULT, BIASED)
 
 
 def train(
@@ -41,10 +44,11 @@ def train(
     out: Path,
     *,
     profile: str = "quick",
-    changes: dict[str, int | None] | None = None,
+    changes: dict[str, int | str | None] | None = None,
     seed: int = 0,
-    jobs: int = 1,
+    jobs: int | None = 1,
     data: Path | None = None,
+    labels: Mapping[str, str] | None = None,
     remark: str = "",
     command: str = "",
 ) -> model_file.Model:
@@ -60,7 +64,7 @@ def train(
         See `sdnet_lib.models.registry`.
     out : Path
         The file, ``.safetensors``; the card goes beside it.
-    profile, changes, seed, jobs, data
+    profile, changes, seed, jobs, data, labels
         As in `crossval.study_of` and `crossval.run_study`.
     remark : str
         A first limit for the card.
@@ -75,14 +79,20 @@ def train(
     if Path(out).suffix != ".safetensors":
         raise InputError(f"{out}: a model's name ends in .safetensors")
     chosen = registry.find(approach)
-    study = crossval.study_of(cohort, Path(), profile=profile, changes=changes, seed=seed, data=data)
+    options = {"profile": profile, "changes": changes, "seed": seed, "data": data, "labels": labels}
+    study = crossval.study_of(cohort, Path(), **options)
     study = dataclasses.replace(study, folder=_folder(study, approach))
     crossval.run_study(study, [approach], jobs)
+    from sdnet_lib.studies import model_file
+
     start, task = time.monotonic(), study.whole_task(approach)
-    with crossval.one_thread():
+    with one_thread():
         predictor, training = chosen.fit(task)
+    predictions = tables.read_runs(study.folder)
+    (images,) = curves.per_image(predictions.assign(learned=True)).values()
     card = model_file.describe(study, chosen, task) | {
-        "cross_validation": validated(tables.read_runs(study.folder)),
+        "cross_validation": validated(predictions),
+        "thresholds": thresholds.table(images, images),
         "training": training,
         "seconds": round(time.monotonic() - start),
         "command": command or shlex.join(["sdnet", "train", cohort, "--approach", approach, "-o", out.name]),
@@ -99,25 +109,34 @@ def _folder(study: Study, approach: str) -> Path:
     return cache_dir() / "train" / f"{approach}-{fingerprint(study.cohort)}-{sizes}"
 
 
-def train_shipped(name: str, data: Path, jobs: int) -> tuple[model_file.Model, Path]:
-    """Make one of the models that come with the package, a key of `SHIPPED`; return it and its file."""
-    if name not in SHIPPED:
+def train_shipped(name: str, data: Path | None, jobs: int) -> tuple[model_file.Model, Path]:
+    """Make one of the models that come with the package, see `SHIPPED`; return it and its file."""
+    if name == cards.DEFAULT:
+        from sdnet_lib.studies import synthetic_model
+
+        return synthetic_model.make()
+    if name != BIASED:
         raise InputError(f"unknown model {name!r}: choose from {', '.join(SHIPPED)}")
-    cohort, approach, changes = SHIPPED[name]
-    file = model_file.SHIPPED / f"{name}.safetensors"
-    command = f"sdnet maintain models {name} --data DIR"
-    options = {"changes": changes, "jobs": jobs, "data": data, "remark": REMARKS[name], "command": command}
-    return train(cohort, approach, file, **options), file
+    file = cards.SHIPPED / f"{name}.safetensors"
+    options = {"changes": BIASED_SIZES, "jobs": jobs, "data": data, "remark": BIASED_REMARK}
+    options["command"] = f"sdnet maintain models {name} --data DIR"
+    return train("covidx-mini", "resnet50", file, **options), file
 
 
 def validated(predictions: pd.DataFrame) -> dict:
-    """Return what cross-validation found, ready for JSON: in per cent, with 95 % intervals."""
+    """Return what cross-validation found, ready for JSON: in per cent, with 95 % intervals.
+
+    All runs count here, those too that have not learned: a model made in the same way may be one of these.
+    """
+    counted = count(predictions).sum()
+    predictions = predictions.assign(learned=True)
     bounds = statistics.intervals(predictions).iloc[0]
     images = next(iter(curves.per_image(predictions).values()))
     areas = curves.areas(images)
     runs = metrics.per_run(predictions)
     found = {
         "runs": len(runs),
+        "not_learned": int(counted["runs"] - counted["learned"]),
         "accuracy": [round(100 * float(value), 1) for value in bounds],
         "auc": [round(areas[name], 3) for name in ("auc", "auc_low", "auc_high")],
     }
@@ -130,16 +149,36 @@ def validated(predictions: pd.DataFrame) -> dict:
 
 
 def summary(model: model_file.Model, file: Path) -> str:
-    """Say in a few lines what was trained and what cross-validation found."""
-    found, cohort = model.card["cross_validation"], model.card["cohort"]
+    """Say in a few lines what was trained and what it is worth."""
+    cohort = model.card["cohort"]
     lines = [
-        model_file.NO_DEVICE,
+        cards.NO_DEVICE,
         f"{file}: {model.card['approach']}, {cohort['images']} images ({cohort['N']} N, {cohort['P']} P)",
-        f"cross-validation, {found['runs']} runs: accuracy {_with_bounds(found['accuracy'], 1)} %, "
-        f"area under the ROC curve {_with_bounds(found['auc'], 3)}",
+        _found(model.card),
+        *(f"left out: {count} {what}" for what, count in cohort.get("left_out", {}).items()),
+        *(
+            f"P from {row['threshold']:.3f} on, for a specificity of {100 * row['specificity']:.0f} %: "
+            + ", ".join(f"{name} {group['percent'][0]:.1f} %" for name, group in row["found"].items())
+            for row in model.card["thresholds"]
+        ),
         *(f"limit: {text}" for text in model.card["limits"]),
     ]
     return "\n".join(lines)
+
+
+def _found(card: dict) -> str:
+    """Say what cross-validation, or the test on other patients, found."""
+    if "tested" in card:
+        tested = card["tested"]
+        return (
+            f"tested on {tested['images']} others: area under the ROC curve {_with_bounds(tested['auc'], 3)}"
+        )
+    found = card["cross_validation"]
+    return (
+        f"cross-validation, {found['runs']} runs ({found['not_learned']} not learned): "
+        f"accuracy {_with_bounds(found['accuracy'], 1)} %, "
+        f"area under the ROC curve {_with_bounds(found['auc'], 3)}"
+    )
 
 
 def _with_bounds(values: Sequence[float], digits: int) -> str:

@@ -6,24 +6,29 @@ computation that was interrupted goes on where it stopped.
 
 from __future__ import annotations
 
-import json
+import logging
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
 
-import joblib
+import numpy as np
 import pandas as pd
 
-from sdnet_lib.files import InputError, code_hash, whole, write_json, write_parquet, write_text
-from sdnet_lib.studies.study import versions
+from sdnet_lib.checksums import FILES, beside, kept_file, read_seal, write_seal
+from sdnet_lib.files import InputError, write_parquet, write_text
+from sdnet_lib.studies.provenance import versions
 
 RESULTS = Path(__file__).parents[1] / "results"
 PACKED = RESULTS / "runs"  # the predictions of cross-validations
 IN_FILES = {"shortcut": "clue"}  # columns that have another name in stored files
-TABLES = {"shortcuts": "bias_real", "pointing": "pointing"}  # other results, and the names of their files
+TABLES = {
+    "shortcuts": "bias_real",
+    "pointing": "pointing",
+    "audit": "audit_calibration",
+}  # other results, and the names of their files
 
-T = TypeVar("T")
+Made = dict[str, np.ndarray] | pd.DataFrame
 
 
 def load(name: str, external: str | None = None) -> tuple[pd.DataFrame, dict]:
@@ -35,29 +40,40 @@ def load(name: str, external: str | None = None) -> tuple[pd.DataFrame, dict]:
     ----------
     name : str
         One of `stored`, for the predictions of a cross-validation, or of `TABLES`; the columns of those are
-        said in `published_shortcuts` and `published_pointing`.
+        said in `published_shortcuts`, `published_pointing` and `published_audit`.
     external : str, optional
         Another cohort that the networks of a cross-validation were tested on, for those predictions instead.
 
     Raises
     ------
     InputError
-        If nothing of this name is stored.
+        If nothing of this name is stored, or a file is damaged.
     """
     if name in TABLES:
         file = RESULTS / f"{TABLES[name]}.csv"
+        origin = _origin(name, file.with_suffix(".json"), file)
         # `code` is a hash, which may look like a number
         table = pd.read_csv(file, keep_default_na=False, na_values=["nan", ""], dtype={"code": str})
         table = table.rename(columns={stored: column for column, stored in IN_FILES.items()})
-        return table, _origin(name, file.with_suffix(".json"))
+        return table, origin
     file = PACKED / f"{name}{f'-on-{external}' if external else ''}.parquet"
     if not file.exists():
         raise InputError(f"no stored study {file.stem!r}: choose one of {', '.join(stored())}")
-    return pd.read_parquet(file), _origin(name, PACKED / f"{name}.json")
+    origin = _origin(name, PACKED / f"{name}.json", file)
+    return pd.read_parquet(file), origin
 
 
-def _origin(name: str, file: Path) -> dict:
-    return json.loads(file.read_text()) | {"command": _command(name)}
+def _origin(name: str, seal: Path, file: Path) -> dict:
+    """Return where a result comes from, once its file has been checked; if it cannot be, say so once."""
+    origin = read_seal(seal, file)
+    if FILES not in origin:
+        _unchecked(seal)
+    return {key: value for key, value in origin.items() if key != FILES} | {"command": _command(name)}
+
+
+@lru_cache
+def _unchecked(seal: Path) -> None:
+    logging.getLogger("sdnet_lib").warning("%s: no checksums, as early versions wrote it", seal)
 
 
 def _command(name: str) -> str:
@@ -78,36 +94,45 @@ def store(name: str, tables: dict[str, pd.DataFrame], origin: dict) -> None:
     tables : dict of str to DataFrame
         By external cohort; ``""`` is the result itself.
     origin : dict
-        What is particular to this result; date, command, code and versions are added.
+        What is particular to this result, with the version of its code; date, command and versions are added.
     """
-    shared = {
-        "made": time.strftime("%Y-%m-%d"),
-        "command": _command(name),
-        "code": code_hash(),
-        "versions": versions(),
-    }
+    shared = {"made": time.strftime("%Y-%m-%d"), "command": _command(name), "versions": versions()}
     if name in TABLES:
-        file = RESULTS / f"{TABLES[name]}.csv"
-        write_text(file, tables[""].rename(columns=IN_FILES).to_csv(index=False, float_format="%.4f"))
+        seal, files = RESULTS / f"{TABLES[name]}.json", [RESULTS / f"{TABLES[name]}.csv"]
+        write_text(files[0], tables[""].rename(columns=IN_FILES).to_csv(index=False, float_format="%.4f"))
     else:
-        file = PACKED / name
+        seal, files = PACKED / f"{name}.json", []
         for external, table in tables.items():
             numbers = table.select_dtypes("float").columns
             packed = table.astype(dict.fromkeys(numbers, "float32"))
-            write_parquet(PACKED / f"{name}{f'-on-{external}' if external else ''}.parquet", packed)
-    write_json(file.with_suffix(".json"), shared | origin)
+            files.append(PACKED / f"{name}{f'-on-{external}' if external else ''}.parquet")
+            write_parquet(files[-1], packed)
+    write_seal(seal, shared | origin, *files)
 
 
-def kept(file: Path, make: Callable[[], T]) -> T:
-    """Return what `make` returns, from `file` if it was made before; the file says too how long it took."""
-    if not file.exists():
-        start = time.monotonic()
-        made = make()
-        with whole(file) as part:
-            joblib.dump({"made": made, "seconds": time.monotonic() - start}, part, compress=3)
-    return joblib.load(file)["made"]
+def kept(file: Path, make: Callable[[], Made]) -> Made:
+    """Return what `make` returns, from `file` if it was made before; its seal says how long it took.
+
+    A table goes into a file in ``.parquet``, arrays by name into one in ``.npz``.
+    """
+
+    def write(part: Path) -> dict:
+        start, made = time.monotonic(), make()
+        if isinstance(made, pd.DataFrame):
+            made.to_parquet(part, index=False)
+        else:
+            with part.open("wb") as opened:
+                np.savez_compressed(opened, **made)
+        return {"seconds": time.monotonic() - start}
+
+    kept_file(file, write)
+    if file.suffix == ".parquet":
+        return pd.read_parquet(file)
+    with np.load(file, allow_pickle=False) as stored:
+        return dict(stored)
 
 
 def hours(folder: Path) -> float:
     """Return how long the files took that `kept` wrote in a folder."""
-    return sum(joblib.load(file)["seconds"] for file in folder.iterdir()) / 3600
+    files = (file for file in folder.iterdir() if beside(file).exists())
+    return sum(read_seal(beside(file), file)["seconds"] for file in files) / 3600

@@ -8,15 +8,17 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from sdnet_lib.checksums import read_seal
 from sdnet_lib.config import cache_dir
 from sdnet_lib.evaluation.tables import other_cohorts, read_runs
 from sdnet_lib.files import InputError
-from sdnet_lib.studies import crossval, published, published_pointing, published_shortcuts
-from sdnet_lib.studies.study import read_json
+from sdnet_lib.models import registry
+from sdnet_lib.studies import crossval, published, published_audit, published_pointing, published_shortcuts
 
 # What two cores can do: the paper's networks see 224 pixels, and its generators train for up to 50 epochs.
 SIZES = {"folds": 5, "generator_epochs": 1, "image_size": 64}
 TINY = SIZES | {"image_size": 32}
+EIGHT = SIZES | {"epochs": 8, "patience": 4}
 LONG = SIZES | {"epochs": 40, "patience": 10}
 MAIN, OURS = ("resnet50", "resnet50-crop"), ("fucitnet", "covid-sdnet")
 BASELINES = ("darkcovidnet", "covidnet-c", "covid-caps")
@@ -30,6 +32,7 @@ class Plan(NamedTuple):
     external: tuple[str, ...]
     repeats: dict[str, int]
     without_pcr: bool = False
+    match_negatives: bool = False
     sizes: dict[str, int] = SIZES
 
 
@@ -45,6 +48,9 @@ STUDIES = {
     "nih-pneumonia": Plan("nih-pneumonia", (), dict.fromkeys(MAIN, 1)),
     "phantom": Plan("phantom", (), dict.fromkeys((*MAIN, *OURS, *BASELINES), 1)),
     "phantom-longer": Plan("phantom", (), dict.fromkeys((*MAIN, *OURS, *BASELINES), 1), sizes=LONG),
+    "phantom-controls": Plan(
+        "phantom", (), dict.fromkeys(("covid-sdnet", *registry.CONTROLS), 1), sizes=EIGHT
+    ),
     "phantom-biased": Plan("phantom-biased", ("phantom",), dict.fromkeys((*MAIN, *BASELINES), 1)),
     "phantom-no-pcr": Plan("phantom", (), dict.fromkeys((*MAIN, *BASELINES), 1), without_pcr=True),
 }
@@ -73,6 +79,8 @@ def publish(name: str, data: Path, jobs: int) -> None:
         published.store(name, *published_shortcuts.compute(data))
     elif name == "pointing":
         published.store(name, *published_pointing.compute(data))
+    elif name == "audit":
+        published.store(name, *published_audit.compute())
     else:
         cross_validate(name, data, jobs)
         published.store(name, *gathered(cache_dir() / "real_runs" / name))
@@ -87,6 +95,7 @@ def cross_validate(name: str, data: Path, jobs: int) -> None:
             cache_dir() / "real_runs" / name,
             changes={"repeats": repeats} | plan.sizes,
             without_pcr=plan.without_pcr,
+            match_negatives=plan.match_negatives,
             external=plan.external,
             data=data,
         )
@@ -98,7 +107,7 @@ def gathered(folder: Path) -> tuple[dict[str, pd.DataFrame], dict]:
     """Return the predictions of a folder of runs, by external cohort, and where they come from."""
     tables = {"": read_runs(folder)}
     tables |= {name: read_runs(place) for name, place in other_cohorts(folder).items()}
-    return tables, condense([read_json(file) for file in sorted(folder.glob("*/r*f*.json"))])
+    return tables, condense([read_seal(file) for file in sorted(folder.glob("*/r*f*.json"))])
 
 
 def condense(origins: Sequence[dict]) -> dict:
@@ -108,9 +117,10 @@ def condense(origins: Sequence[dict]) -> dict:
         **{key: first[key] for key in ("cohort", "device", "threads", "versions", "seed")},
         "profile": {key: value for key, value in first["profile"].items() if key != "repeats"},
         "code": sorted({origin["code"]["hash"] for origin in origins}),
+        "shared_code": sorted({origin["code"].get("shared", "unknown") for origin in origins}),
         "hours_of_computing": round(sum(origin["seconds"] for origin in origins) / 3600, 2),
         "runs": [
-            {key: origin[key] for key in ("approach", "repeat", "fold", "seconds", "training")}
+            {key: origin[key] for key in ("approach", "repeat", "fold", "seconds", "training", "code")}
             for origin in origins
         ],
     }

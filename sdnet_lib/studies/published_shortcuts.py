@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,11 +19,13 @@ from tqdm import tqdm
 
 from data_scripts.registry import load_cohort
 from sdnet_lib.audit import shortcuts
+from sdnet_lib.code_version import code_version
 from sdnet_lib.config import Profile, cache_dir, get_profile
 from sdnet_lib.data.cohort import fingerprint
+from sdnet_lib.data.pixels import read_pixels
 from sdnet_lib.data.splits import Split, splits
 from sdnet_lib.evaluation import curves
-from sdnet_lib.lungs.segmentation import networks_key
+from sdnet_lib.lungs.cross_fit import networks_key
 from sdnet_lib.models import classifier
 from sdnet_lib.studies.published import hours, kept
 
@@ -70,7 +71,8 @@ def compute(
     names = [name for name, _ in COHORTS.values()] + [name for pair in EXTERNAL for name in pair]
     for name in dict.fromkeys(names):
         cohort = load_cohort(name, data=data)
-        folder = cache_dir() / "shortcuts" / f"{name}-{fingerprint(cohort)}-{profile.name}"
+        key = f"{name}-{fingerprint(cohort)}-{profile.name}-{code_version(__name__)}"
+        folder = cache_dir() / "shortcuts" / key
         made[name] = Material(cohort, folder, profile)
     table = pd.DataFrame(list(tqdm(_experiments(made, folds), "experiments", disable=None)))
     cohorts = {
@@ -79,6 +81,7 @@ def compute(
         for name, on in made.items()
     }
     origin = {
+        "code": code_version(__name__),
         "cohorts": cohorts,
         "profile": dataclasses.asdict(profile),
         "folds": FOLDS,
@@ -109,18 +112,21 @@ def _experiments(made: dict[str, Material], folds: int) -> Iterator[dict]:
 def _file(on: Material, what: str, shown: str) -> Path:
     """Name a file in the cache, with the lung networks if they decide what is shown."""
     networks = "" if shown in (shortcuts.FULL, shortcuts.BORDER) else f"-{networks_key(on.cohort)}"
-    return on.folder / f"{what}-{shown.replace(' ', '-')}{networks}.joblib"
+    return on.folder / f"{what}-{shown.replace(' ', '-')}{networks}.npz"
 
 
 def pixels(on: Material, shown: str) -> np.ndarray:
     """Return the images with nothing but what is shown of them, one of `shortcuts.IMAGE_SHORTCUTS`."""
-    full = classifier.read_pixels(on.cohort, on.profile.image_size)
+    full = read_pixels(on.cohort, on.profile.image_size)
     if shown == shortcuts.FULL:
         return full
     if shown == shortcuts.BORDER:
         return shortcuts.blank(full, np.zeros(full.shape, bool), shown)
-    find = partial(shortcuts.lung_masks, on.cohort, on.profile.image_size)
-    masks = kept(on.folder / f"masks-{networks_key(on.cohort)}.joblib", find)
+
+    def find() -> dict[str, np.ndarray]:
+        return {"lungs": shortcuts.lung_masks(on.cohort, on.profile.image_size)}
+
+    masks = kept(on.folder / f"masks-{networks_key(on.cohort)}.npz", find)["lungs"]
     return shortcuts.blank(full, masks, shown)
 
 
@@ -132,7 +138,11 @@ def features(on: Material, shown: str) -> np.ndarray:
         return shortcuts.file_facts(on.cohort).to_numpy()
     if shown == shortcuts.PATIENT:
         return shortcuts.patient_facts(on.cohort).to_numpy()
-    return kept(_file(on, "features", shown), lambda: classifier.embed(pixels(on, shown)))
+
+    def make() -> dict[str, np.ndarray]:
+        return {"features": classifier.embed(pixels(on, shown))}
+
+    return kept(_file(on, "features", shown), make)["features"]
 
 
 def audited(on: Material, rows: np.ndarray) -> Iterator[dict]:

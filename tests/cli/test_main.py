@@ -1,10 +1,12 @@
 """The command line: one clear line for what a user can get wrong, never a traceback."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -46,6 +48,8 @@ def test_help_names_the_commands_and_imports_nothing_heavy():
         "phantom",
         "data",
         "crop",
+        "audit",
+        "build",
         "approaches",
         "cv",
         "train",
@@ -81,10 +85,11 @@ def test_version(monkeypatch, capsys):
         (["data", "get", "no-such"], "no-such"),
         (["data", "check", "no-such"], "no-such"),
         (["crop", "no-such", "-o", "x"], "no-such"),
+        (["audit", "no-such", "-o", "x"], "sdnet: no-such: no such file or folder"),
         (["cv", "no-such", "--approach", "resnet50", "-o", "x"], "sdnet: no-such: no such file or folder"),
         (["cv", "phantom", "-o", "x"], "Missing option '--approach'"),
         (["tables", "no-such"], "no-such"),
-        (["bench", "no-such"], "sdnet: unknown bench 'no-such': choose fucitnet"),
+        (["bench", "no-such"], "sdnet: unknown stage 'no-such': choose from phantom"),
     ],
 )
 def test_bad_input_is_told_in_a_line_and_ends_with_2(monkeypatch, capsys, tmp_path, arguments, complaint):
@@ -126,7 +131,7 @@ def test_a_full_disk_is_told_in_one_line(monkeypatch, capsys):
 
     monkeypatch.setattr("sdnet_lib.publish.build.build", full)
     code, _, err = run(monkeypatch, capsys, "book")
-    assert (code, err) == (2, "sdnet: /some/file: No space left on device\n")
+    assert (code, err) == (2, "sdnet: /some/file: no space left on the disk\n")
 
 
 def test_a_broken_book_ends_with_1(monkeypatch, capsys):
@@ -159,3 +164,116 @@ def test_interrupted_says_so_and_ends_with_130(tmp_path):
     os.kill(child.pid, signal.SIGINT)
     _, err = child.communicate(timeout=20)
     assert (child.returncode, err) == (130, "sdnet: interrupted\n")
+
+
+def test_sigterm_leaves_nothing(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "sdnet_lib.cli.main",
+        "phantom",
+        "--n",
+        "4000",
+        "-o",
+        str(tmp_path / "out"),
+    ]
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    end = time.monotonic() + 60
+    while not any(file.is_file() for file in tmp_path.rglob("*.png")) and time.monotonic() < end:
+        time.sleep(0.05)
+    running.terminate()
+    said = running.communicate(timeout=30)[1]
+    assert running.returncode == 143 and said.strip().endswith("sdnet: interrupted")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_of_files_do_not_command_the_terminal(monkeypatch, capsys, tmp_path, make_cohort):
+    red = "\x1b[31m\u202e\x07"
+    folder = tmp_path / f"films{red}"
+    for label in "NP":
+        make_cohort(folder / label, 4)
+    (folder / "N" / f"notes{red}.txt{red}").write_text("x")
+    (folder / "severity.csv").write_text("Name,Severity\n" + "".join(f"{n}.png,Mild\n" for n in range(4)))
+    commands = [
+        ["crop", folder, "-o", tmp_path / f"crops{red}"],
+        ["crop", folder / "N", "-o", tmp_path / "x"],
+        ["predict", folder, "-o", tmp_path / f"out{red}"],
+        ["predict", folder / "severity.csv", "-o", tmp_path / f"out2{red}"],
+        ["cv", folder, "--approach", "resnet50", "-o", tmp_path / f"runs{red}", "--plan", "--folds", "2"],
+        ["tables", tmp_path / f"runs{red}"],
+        ["train", folder, "--approach", "resnet50", "-o", tmp_path / f"model{red}"],
+        ["book", "--dataset", folder / f"cohort{red}.csv"],
+        ["data", "list", "--data", tmp_path / f"data{red}"],
+    ]
+    for command in commands:
+        _, out, err = run(monkeypatch, capsys, *command)
+        assert not set(out + err) & set(red.replace("[31m", "")), command
+        assert "\\x1b[31m" in out + err or command[0] == "data", (command, out, err)
+
+
+def test_all_commands_speak_through_one_function():
+    """Which shows no escape sequence; see the test above."""
+    folder = Path(cli.__file__).parent
+    found = [
+        f"{file.name}: {line.strip()}"
+        for file in sorted(folder.glob("*.py"))
+        for line in file.read_text().splitlines()
+        if re.search(r"\becho\(|\bprint\(|std(out|err)\.write", line)
+    ]
+    assert {line.split(":")[0] for line in found} == {"process.py"} and len(found) == 3
+
+
+class TinyError(Exception):
+    pass
+
+
+@pytest.mark.parametrize(
+    "error, status, said",
+    [
+        (OSError(28, "No space left on device", "/some/file"), 2, "/some/file: no space left on the disk"),
+        (MemoryError(), 2, "not enough memory"),
+        (OSError(24, "Too many open files"), 2, "too many open files: raise the limit (ulimit -n)"),
+    ],
+)
+def test_what_the_machine_refuses_is_one_line(monkeypatch, capsys, error, status, said):
+    def refuse(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr("sdnet_lib.publish.build.build", refuse)
+    code, _, err = run(monkeypatch, capsys, "book")
+    assert (code, err) == (status, f"sdnet: {said}\n")
+
+
+def test_our_own_faults_keep_their_traceback(monkeypatch):
+    def broken(*arguments, **options):
+        raise TinyError("a bug")
+
+    monkeypatch.setattr("sdnet_lib.publish.build.build", broken)
+    monkeypatch.setattr(sys, "argv", ["sdnet", "book"])
+    with pytest.raises(TinyError):
+        cli.main()
+
+
+def test_libraries_do_not_chatter_and_errors_are_seen(tmp_path):
+    """In this process, its threads and its workers; `python -W default` shows warnings."""
+    code = (
+        "import logging, sys, threading, warnings\n"
+        "from joblib import delayed\n"
+        "from sdnet_lib.cli import process\n"
+        "from sdnet_lib.workers import workers\n"
+        "process.begin()\n"
+        "def chatter(number):\n"
+        "    import os, warnings, logging\n"
+        "    warnings.warn('blah')\n"
+        "    logging.getLogger('library').warning('blah')\n"
+        "    if number < 2: os.write(2, b'')\n"
+        "thread = threading.Thread(target=chatter, args=(0,))\n"
+        "thread.start(); thread.join(); chatter(1)\n"
+        "with workers(2, 'generator') as parallel:\n"
+        "    list(parallel(delayed(chatter)(2) for _ in range(4)))\n"
+        "logging.getLogger('library').error('broken')\n"
+    )
+    for flags, heard in (([], False), (["-W", "default"], True)):
+        done = subprocess.run([sys.executable, *flags, "-c", code], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert ("blah" in done.stderr) is heard and "broken" in done.stderr

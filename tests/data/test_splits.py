@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from sdnet_lib.data.cohort import SEVERITIES
-from sdnet_lib.data.splits import splits
+from sdnet_lib.data.splits import matched_rows, matched_splits, splits
 from sdnet_lib.files import InputError
 
 
@@ -94,9 +94,28 @@ def test_levels_with_few_patients_are_joined(rare):
 
 
 @pytest.mark.filterwarnings("error")
-def test_a_cohort_may_have_one_label_only():
+def test_one_label_leaves_nothing_to_tell_apart():
     cohort = random_cohort(0).query("label == 'P'").reset_index(drop=True)
-    assert len(splits(cohort, 1, 3)) == 3
+    with pytest.raises(InputError, match="there are 0 with label N"):
+        splits(cohort, 1, 3)
+
+
+@pytest.mark.parametrize("folds", [2, 3, 5])
+def test_what_is_not_refused_can_be_split(folds):
+    for patients in range(1, 9):
+        labels = ["N", "P"] * patients
+        cohort = random_cohort(0, images=len(labels)).assign(
+            label=labels, severity="", patient_id=lambda table: table["image_id"]
+        )
+        try:
+            found = splits(cohort, 1, folds)
+        except InputError as error:
+            assert f"there are {patients} with label N" in str(error)  # the cohort's own counts
+            assert patients < max(folds, 4)
+            continue
+        for split in found:
+            for part in (split.train, split.valid, split.test):
+                assert set(cohort["label"].iloc[part]) == {"N", "P"}
 
 
 @pytest.mark.filterwarnings("error")
@@ -120,3 +139,28 @@ def test_a_very_small_cohort_can_be_split_in_two():
 def test_splits_that_cannot_be(repeats, folds, message):
     with pytest.raises(InputError, match=message):
         splits(random_cohort(0, images=40), repeats, folds)
+
+
+def test_matched_each_repetition_trains_and_tests_as_many_negatives_as_positives(make_cohort, tmp_path):
+    cohort = make_cohort(tmp_path, 60)
+    cohort = cohort[(cohort["label"] == "N") | (np.arange(60) % 3 == 0)].reset_index(drop=True)
+    label = cohort["label"].to_numpy()
+    positives = int((label == "P").sum())
+    assert positives < (label == "N").sum()
+    left_out = []
+    for repeat in range(2):
+        parts = [part for part in matched_splits(cohort, 2, 3, 5) if part.repeat == repeat]
+        tested = np.concatenate([part.test for part in parts])
+        assert (label[tested] == "N").sum() == (label[tested] == "P").sum() == positives
+        for part in parts:
+            rows = np.concatenate([part.train, part.valid, part.test])
+            assert set(rows) == set(tested) and len(rows) == 2 * positives
+        left_out.append(set(range(len(cohort))) - set(tested))
+    assert left_out[0] != left_out[1]
+
+
+def test_matching_does_not_depend_on_the_order_of_the_rows(make_cohort, tmp_path):
+    cohort = make_cohort(tmp_path, 40).query("label == 'N' or index < 10").reset_index(drop=True)
+    turned = cohort.iloc[::-1].reset_index(drop=True)
+    kept, again = (set(c["image_id"].iloc[matched_rows(c, 1)]) for c in (cohort, turned))
+    assert kept == again

@@ -16,11 +16,13 @@ from sdnet_lib.data.images import write_gray
 class Server:
     """Serve byte strings by path on 127.0.0.1; `moods` says how a path misbehaves, `asked` what was asked."""
 
-    def __init__(self):
+    def __init__(self, context=None):
         self.files, self.moods, self.asked = {}, {}, []
         handler = type("Handler", (_Handler,), {"server_state": self})
         self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.url = f"http://127.0.0.1:{self.http.server_port}"
+        if context:  # for TLS
+            self.http.socket = context.wrap_socket(self.http.socket, server_side=True)
+        self.url = f"http{'s' if context else ''}://127.0.0.1:{self.http.server_port}"
         threading.Thread(target=self.http.serve_forever, daemon=True).start()
 
     def add_repository(self, repository, files):
@@ -38,6 +40,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         wanted = self.headers.get("Range")
         state.asked.append((self.path, wanted))
         mood = state.moods.get(self.path, {})
+        if "redirect" in mood:
+            self.send_response(302)
+            self.send_header("Location", mood["redirect"])
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         status = mood.get("statuses", []).pop(0) if mood.get("statuses") else mood.get("status")
         if status or self.path not in state.files:
             self.send_error(status or 404)

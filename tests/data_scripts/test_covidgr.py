@@ -10,6 +10,7 @@ from data_scripts.registry import load_cohort
 from sdnet_lib.data.cohort import SEVERITIES, CohortError, check_cohort
 from sdnet_lib.data.images import write_gray
 from sdnet_lib.files import InputError
+from sdnet_lib.studies import crossval
 from tests.data_scripts.served import picture, zipped
 
 LEVELS = [level.upper() for level in np.repeat(SEVERITIES, (76, 100, 171, 79))]
@@ -89,7 +90,7 @@ def test_a_release_with_an_evil_zip(server, tmp_path):
     with pytest.raises(InputError, match="would be written outside the folder; nothing unpacked"):
         registry.get("covidgr", tmp_path / "data")
     names = {file.name for file in tmp_path.rglob("*") if file.is_file()}
-    assert names == {"COVIDGR_1.0.zip", "COVIDGR_1.0.zip.json"}
+    assert names == {"COVIDGR_1.0.zip", "COVIDGR_1.0.zip.json", ".COVIDGR_1.0.lock"}
 
 
 @pytest.mark.parametrize(
@@ -181,3 +182,21 @@ def test_bad_covidgr_layouts(kind, tmp_path):
     with pytest.raises(CohortError) as caught:
         load_cohort(tmp_path)
     assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_files_that_are_no_images_are_counted(tmp_path):
+    for number, label in enumerate("NNPP"):
+        write_gray(tmp_path / label / f"{number}.png", np.random.default_rng(number).random((40, 40)))
+    (tmp_path / "severity.csv").write_text("Name,Severity\n2.png,Mild\n3.png,Severe\n")
+    assert registry.left_out(load_cohort(tmp_path)) == []
+    (tmp_path / "N" / "notes.txt").write_text("read me")
+    (tmp_path / "P" / ".DS_Store").write_text("x")
+    (tmp_path / "P" / "table.xls").write_text("x")
+    said = registry.left_out(load_cohort(tmp_path))
+    assert said == [
+        f"left out: 1 .txt in {tmp_path / 'N'}",
+        f"left out: 1 .xls in {tmp_path / 'P'}",
+        f"left out: 1 hidden in {tmp_path / 'P'}",
+    ]
+    asked = crossval.study_of(str(tmp_path), tmp_path / "runs", profile="smoke")
+    assert sum(asked.notes["left_out"].values()) == 3

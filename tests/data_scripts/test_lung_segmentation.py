@@ -1,6 +1,7 @@
 """Montgomery and Shenzhen, with lung masks."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from data_scripts import registry
 from data_scripts.registry import load_cohort
 from sdnet_lib.data.images import ImageError, write_gray
+from sdnet_lib.files import InputError
 from tests.data_scripts.served import local_copy, picture
 
 
@@ -25,6 +27,10 @@ def test_montgomery_and_shenzhen_fetched(server, tmp_path):
     montgomery = load_cohort("montgomery", data=tmp_path)
     assert set(montgomery["source"]) == {"Montgomery"} and list(montgomery["label"]) == ["N", "P"]
     assert "all images readable" in registry.check("montgomery", tmp_path)
+    image = Path(montgomery["file"][0])
+    image.write_bytes(picture(77))  # sound, but another
+    with pytest.raises(InputError, match=f"{image.name}: damaged or replaced.*sdnet data get montgomery"):
+        load_cohort("montgomery", data=tmp_path)
 
 
 def test_check_reads_every_image_and_mask(tmp_path):
@@ -40,10 +46,10 @@ def test_check_reads_every_image_and_mask(tmp_path):
         said.startswith("4 images of 4 patients: 2 N, 2 P") and "the published set has 279 N, 287 P" in said
     )
     write_gray(folder / "masks" / "i2.png", np.eye(9))
-    with pytest.raises(ImageError, match="a mask of another size"):
+    with pytest.raises(ImageError, match="a mask of 9 x 9 pixels for an image of 8 x 8"):
         registry.check("shenzhen", tmp_path)
     (folder / "masks" / "i2.png").write_text("no picture")
-    with pytest.raises(ImageError, match="mask cannot be decoded"):
+    with pytest.raises(ImageError, match="a mask that cannot be read"):
         registry.check("shenzhen", tmp_path)
     (folder / "images" / "i1.png").write_bytes(b"\x89PNG")
     with pytest.raises(ImageError, match=r"i1\.png"):

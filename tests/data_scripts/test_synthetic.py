@@ -26,8 +26,8 @@ def fake_phantom(monkeypatch, calls=None):
             rows.append((f"i{number}", f"images/i{number}.png", "NP"[number % 2]))
         pd.DataFrame(rows, columns=["image_id", "file", "label"]).to_csv(out / "cohort.csv", index=False)
 
-    monkeypatch.setattr(cohorts, "homogeneous", functools.partial(make, "homogeneous"))
-    monkeypatch.setattr(cohorts, "biased", functools.partial(make, "biased"))
+    for name in ("homogeneous", "biased", "pneumonia"):
+        monkeypatch.setattr(cohorts, name, functools.partial(make, name))
 
 
 def test_synthetic_cohorts_are_made_once(monkeypatch):
@@ -37,7 +37,8 @@ def test_synthetic_cohorts_are_made_once(monkeypatch):
     pd.testing.assert_frame_equal(one, load_cohort("phantom", profile="smoke"))
     assert calls == [("homogeneous", 48, 0, 128)]
     load_cohort("phantom-biased", profile="smoke", seed=3)
-    assert calls[1:] == [("biased", 48, 3, 128)]
+    load_cohort("phantom-pneumonia", profile="smoke", seed=4)
+    assert calls[1:] == [("biased", 48, 3, 128), ("pneumonia", 48, 4, 128)]
 
 
 def test_an_interrupted_maker_leaves_nothing(monkeypatch):
@@ -48,7 +49,7 @@ def test_an_interrupted_maker_leaves_nothing(monkeypatch):
     monkeypatch.setattr(cohorts, "homogeneous", interrupted)
     with pytest.raises(KeyboardInterrupt):
         load_cohort("phantom", profile="smoke")
-    assert list((config.cache_dir() / "phantom").iterdir()) == []
+    assert list((config.cache_dir() / "phantom").glob("[!.]*")) == []
 
 
 def _read_phantom(_):

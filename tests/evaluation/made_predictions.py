@@ -5,6 +5,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from sdnet_lib.checksums import write_seal
+from sdnet_lib.files import write_parquet
+
 LEVELS = ("Normal-PCR+", "Mild", "Moderate", "Severe")
 
 
@@ -89,9 +92,17 @@ def by_chance(seed: int, n: int = 150, steps: int = 30) -> pd.DataFrame:
 
 
 def write(predictions: pd.DataFrame, folder: Path) -> Path:
-    """Write a study as `sdnet_lib.studies.crossval` does."""
+    """Write a study as `sdnet_lib.studies.crossval` does; ``on-COHORT`` shares the seals of its study."""
+    study = folder.parent if folder.name.startswith("on-") else folder
     for (approach, repeat, fold), run in predictions.groupby(["approach", "repeat", "fold"]):
-        (folder / approach).mkdir(parents=True, exist_ok=True)
-        run.to_parquet(folder / approach / f"r{repeat}f{fold}.parquet", index=False)
-        (folder / approach / f"r{repeat}f{fold}.json").write_text("{}")
+        file = folder / approach / f"r{repeat}f{fold}.parquet"
+        write_parquet(file, run)
+        seal(study / approach / file.name)
     return folder
+
+
+def seal(run: Path) -> None:
+    """Seal a run as it is now, with its predictions for other cohorts."""
+    study, approach = run.parents[1], run.parent.name
+    files = [file for file in (run, *study.glob(f"on-*/{approach}/{run.name}")) if file.exists()]
+    write_seal(run.with_suffix(".json"), {"code": {"shared": "ab", "hash": f"ab {approach}"}}, *files)

@@ -116,3 +116,15 @@ def test_bands_survive_samples_without_positives():
     images = images_of("NNNNNP", [0.1, 0.2, 0.3, 0.4, 0.5, 0.45])
     for band in (curves.precision_recall(images, 100), curves.roc(images, 100)):
         assert band.notna().all(axis=None) and (band["low"] <= band["high"]).all()
+
+
+def test_runs_that_have_not_learned_have_no_area_and_break_nothing():
+    """Not one has learned in a smoke study of COVID-Net, say."""
+    table = study().assign(learned=False)
+    assert list(curves.areas_of_runs(table.assign(learned=True)).index.names) == [
+        "approach",
+        "repeat",
+        "fold",
+    ]
+    found = curves.areas_of_runs(table)
+    assert found.empty and found.dtype == float and list(found.index.names) == ["approach", "repeat", "fold"]

@@ -46,7 +46,20 @@ def test_always_wrong_is_zero_not_undefined():
 def test_counts_and_ties():
     table = one_run("NNPPP", "NPPPN")
     table.loc[4, ["prob_N", "prob_P"]] = 0.5  # a tie goes to P
-    assert metrics.confusion(table).loc[("a", 0, 0)].to_dict() == {"TN": 1, "FP": 1, "FN": 0, "TP": 3}
+    counted = {"TN": 1, "FP": 1, "FN": 0, "TP": 3, "N_other": 0, "P_other": 0}
+    assert metrics.confusion(table).loc[("a", 0, 0)].to_dict() == counted
+
+
+def test_a_vote_for_a_third_class_is_an_error_for_either_and_no_vote_for_n_or_p():
+    """The paper's way: recalls over all images of a class, precisions over those that were called so."""
+    table = one_run("NNNPPPP", "NNPPPNN").assign(vote=["N", "Pneumonia", "P", "P", "P", "N", "Pneumonia"])
+    found = metrics.per_run(table).iloc[0]
+    assert found["specificity"] == pytest.approx(1 / 3) and found["sensitivity"] == pytest.approx(2 / 4)
+    assert found["precision_N"] == pytest.approx(1 / 2) and found["precision_P"] == pytest.approx(2 / 3)
+    assert found["accuracy"] == pytest.approx(3 / 7)
+    assert list(metrics.is_right(table)) == [True, False, False, True, True, False, False]
+    both = pd.concat([table, one_run("NP", "NP", "without votes")], ignore_index=True)
+    assert metrics.per_run(both).loc[("without votes", 0, 0), "accuracy"] == 1
 
 
 def test_runs_come_in_the_order_of_the_table():

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sdnet_lib.checksums import write_seal
 from sdnet_lib.evaluation import render, statistics, tables, uncertainty
 from sdnet_lib.evaluation.report import report
 from sdnet_lib.files import InputError
@@ -27,6 +28,30 @@ def line(text: str, *starts: str) -> str:
     for start in starts[:-1]:
         text = text[text.index(start) :]
     return next(row for row in text.splitlines() if row.startswith(starts[-1]))
+
+
+def test_what_mixes_and_what_cannot_be_checked_is_said(tmp_path):
+    runs = write(study(["resnet50", "covid-sdnet"], n=20), tmp_path)
+    assert "mix" not in report(runs) and "early version" not in report(runs)
+    file = runs / "resnet50" / "r0f1.parquet"
+    write_seal(file.with_suffix(".json"), {"code": {"shared": "cd", "hash": "cd resnet50"}}, file)
+    text = report(runs)
+    assert (
+        "Versions of the code mix: ResNet-50 without segmentation has runs of ab resnet50 (9 runs), " in text
+    )
+    assert "Versions of the code that all approaches share mix: ab (19 runs), cd (1 runs)." in text
+    file.with_suffix(".json").write_text("{}")
+    assert "1 of 20 runs are of an early version, without checksum and version of code." in report(runs)
+
+
+def test_damage_is_named(tmp_path):
+    runs = write(study(["resnet50"], n=20), tmp_path)
+    one, two = runs / "resnet50" / "r0f0.parquet", runs / "resnet50" / "r0f1.parquet"
+    one.write_bytes(two.read_bytes())
+    with pytest.raises(
+        InputError, match=r"r0f0\.parquet: damaged or replaced.*; `sdnet cv` does this run again"
+    ):
+        report(runs)
 
 
 def test_a_report_holds_every_table(folder):
@@ -81,11 +106,12 @@ def test_beside_the_paper(folder):
 
 
 def test_beside_table_4_where_table_5_has_no_row(tmp_path):
-    runs = write(study(["covid-caps-published", "covid-caps"], repeats=1), tmp_path)
+    runs = write(study(["covid-caps-published", "covid-caps-retrained", "covid-caps"], repeats=1), tmp_path)
     rows = [row for row in report(runs, paper=True).splitlines() if " paper " in row]
     assert rows[0].endswith("65.34 ± 3.26")
     assert rows[1].split()[-7:] == ["26.30", "45.81", "–", "69.01", "48.36", "–", "47.66"]
-    shutil.rmtree(runs / "covid-caps")
+    assert len(rows) == 2  # COVID-CAPS from scratch is of another kind than any row of the paper
+    shutil.rmtree(runs / "covid-caps-retrained")
     assert [row.split()[-1] for row in report(runs, paper=True).splitlines() if " paper " in row] == ["47.66"]
 
 
@@ -129,7 +155,7 @@ def test_a_study_in_progress_compares_what_all_have(tmp_path):
 
 def test_an_incomplete_study_with_nothing_left_to_compare(tmp_path):
     text = report(write(study(["mine"], repeats=1), tmp_path))
-    assert "No test: one approach alone cannot be compared." in text
+    assert "No test: one approach alone, with runs that have learned, cannot be compared." in text
 
 
 def test_a_cohort_of_one_class_has_a_report(tmp_path):
@@ -235,3 +261,12 @@ def test_a_study_of_full_size_is_quick_and_loads_nothing_heavy(tmp_path):
     predictions, start = tables.read_runs(runs), time.process_time()
     assert len(tables.table_5(predictions)) == len(tables.table_6(predictions)) == 6
     assert time.process_time() - start < 1.5
+
+
+@pytest.mark.parametrize("name", ["=HYPERLINK(1)", "+1+1", "@sum", "-cmd"])
+def test_no_formula_gets_into_the_csv(name, tmp_path):
+    runs = write(study().replace({"approach": {"mine": name}}), tmp_path / "runs")
+    write(study(["covid-sdnet"], n=40, levels=("",), everybody=True), runs / f"on-{name}")
+    rows = list(csv.DictReader(io.StringIO(report(runs, "csv"))))
+    texts = {cell for row in rows for column in ("cohort", "approach") for cell in [row[column]]}
+    assert f"'{name}" in texts and not any(text[:1] in tuple("=+@-") for text in texts)

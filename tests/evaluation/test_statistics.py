@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from sdnet_lib.data.splits import splits
 from sdnet_lib.evaluation import metrics, statistics
 from sdnet_lib.files import InputError
 from tests.evaluation.made_predictions import one_run, study
@@ -142,7 +143,7 @@ def test_an_undefined_measure_is_refused_and_named():
     runs = [one_run("NNPP", called, name, fold=fold) for name, called in (("a", "NNPP"), ("b", "NNNN"))
             for fold in (0, 1)]  # fmt: skip
     with pytest.raises(InputError, match="precision_P of b is undefined in repeat 0, fold 0"):
-        statistics.pairwise(pd.concat(runs), "precision_P")
+        statistics.pairwise(pd.concat(runs).assign(learned=True), "precision_P")
 
 
 def test_one_approach_cannot_be_compared(predictions):
@@ -167,3 +168,16 @@ def test_one_run_has_a_mean_but_no_interval():
 
 def test_folds_are_counted_by_their_highest_number():
     assert statistics.folds_of(one_run("NP", "NP", fold=4)) == 5
+
+
+def test_how_much_wider_intervals_are_if_the_validation_part_is_no_training():
+    """By hand: 25 runs of 5 folds, 1/25 + .2/.8 against 1/25 + .2/.72."""
+    by_hand = np.sqrt((0.04 + 0.2 / 0.72) / (0.04 + 0.25))
+    assert statistics.validation_effect(25, 5) == pytest.approx(by_hand) == pytest.approx(1.047, abs=1e-3)
+
+
+def test_the_splits_keep_the_fraction_that_the_ratio_assumes(make_cohort, tmp_path):
+    part = splits(make_cohort(tmp_path, 100), 1, 5)[0]
+    assert len(part.valid) / (len(part.train) + len(part.valid)) == pytest.approx(
+        statistics.VALIDATION, abs=0.02
+    )

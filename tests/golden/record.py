@@ -30,6 +30,7 @@ from typer.testing import CliRunner
 
 import sdnet_lib
 from sdnet_lib.cli.main import app
+from tests.evaluation.made_predictions import write
 
 STORED = Path(__file__).parent / "stored"
 RUNS = Path(sdnet_lib.__file__).parent / "results" / "runs"
@@ -96,20 +97,12 @@ def tables() -> None:
     with tempfile.TemporaryDirectory() as unpacked:
         for card in sorted(RUNS.glob("*.json")):
             study = Path(unpacked) / card.stem
-            _unpack(RUNS / f"{card.stem}.parquet", study)
+            write(pd.read_parquet(RUNS / f"{card.stem}.parquet"), study)
             for other in RUNS.glob(f"{card.stem}-on-*.parquet"):
-                _unpack(other, study / other.stem.removeprefix(f"{card.stem}-"))
+                write(pd.read_parquet(other), study / other.stem.removeprefix(f"{card.stem}-"))
             for form in FORMATS:
                 sdnet("tables", study, "--format", form, "-o", f"tables/{card.stem}.{form}")
         sdnet("tables", f"{unpacked}/phantom", "--paper", "--per", "fold", "-o", "tables/phantom-paper.text")
-
-
-def _unpack(packed: Path, folder: Path) -> None:
-    """Turn a stored study into the folder that `sdnet cv` filled."""
-    for (approach, repeat, fold), run in pd.read_parquet(packed).groupby(["approach", "repeat", "fold"]):
-        file = folder / approach / f"r{repeat}f{fold}.parquet"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        run.to_parquet(file, index=False)
 
 
 def runs() -> None:

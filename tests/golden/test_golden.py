@@ -4,6 +4,7 @@ Integers, texts, boxes, masks and tables must be equal. Grey levels may differ b
 the border of two. Floats have a tolerance, because processors add in different orders; see `RUNS`.
 """
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +23,11 @@ def fresh(tmp_path_factory):
     """The folder of a new record, made by a process of its own, which has its own settings of torch."""
     folder = tmp_path_factory.mktemp("golden") / "fresh"
     done = subprocess.run(
-        [sys.executable, "-m", "tests.golden.record", folder], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-m", "tests.golden.record", folder],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     return folder

@@ -116,3 +116,13 @@ def test_a_cohort_is_cropped_once_and_then_taken_from_the_cache(cohort, tmp_path
     for image, file, box in zip(cohort["file"], crops["file"], crop.crop_boxes(cohort), strict=True):
         left, top, right, bottom = box
         assert (read_gray(image)[top:bottom, left:right] == read_gray(file)).all()
+
+
+def test_cached_crops_and_boxes_are_made_again_if_they_are_damaged(cohort, tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("SDNET_CACHE", str(tmp_path))
+    few = cohort.iloc[:2].reset_index(drop=True)
+    crops, boxes = crop.cached_crops(few), crop.crop_boxes(few)
+    table = next(tmp_path.rglob("boxes.csv"))
+    table.write_text(table.read_text().replace("1", "2"))
+    assert crop.crop_boxes(few) == boxes and crop.cached_crops(few).equals(crops)
+    assert [message.partition(":")[0] for message in caplog.messages] == [str(table)]

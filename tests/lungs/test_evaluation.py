@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from sdnet_lib.lungs import evaluation, segmentation, unet
+from sdnet_lib.lungs import cross_fit, evaluation, unet
 from tests.lungs.made_masks import rectangle_mask
 
 
@@ -44,7 +44,7 @@ def test_the_shipped_networks_reach_their_targets():
 
 def test_an_evaluation_measures_each_network_on_its_unseen_folds(cohort, tmp_path):
     patients = [f"CHNCXR_{number:04}_0" for number in range(40)]
-    of_fold = [next(p for p in patients if segmentation.fold_of(p) == fold) for fold in (0, 0, 1, 2, 3, 4)]
+    of_fold = [next(p for p in patients if cross_fit.fold_of(p) == fold) for fold in (0, 0, 1, 2, 3, 4)]
     known = cohort.assign(source=["Shenzhen", "Montgomery"] * 3, patient_id=of_fold)
     external = cohort.assign(mask_source="made", lung_mask=["", *cohort["lung_mask"][1:]])
     results = json.loads(evaluation.evaluate(known, external, tmp_path / "out").read_text())

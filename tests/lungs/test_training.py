@@ -8,7 +8,7 @@ from segmentation_models_pytorch.losses import DiceLoss
 from torch.nn import functional as F
 
 from sdnet_lib.files import InputError
-from sdnet_lib.lungs import evaluation, segmentation, training, unet
+from sdnet_lib.lungs import cross_fit, evaluation, training, unet
 from sdnet_lib.lungs.augmentation import augment
 from sdnet_lib.phantom import cohorts
 
@@ -25,7 +25,7 @@ def test_training_writes_weights_that_load(small, tmp_path, monkeypatch):
     assert [path.name for path in file.parent.iterdir()] == [file.name]
     with safe_open(file, "pt") as stored:
         record = json.loads(stored.metadata()["record"])
-    seen = [patient for patient in small["patient_id"] if segmentation.fold_of(patient) != 0]
+    seen = [patient for patient in small["patient_id"] if cross_fit.fold_of(patient) != 0]
     assert record["learned_from"] == len(seen) and record["epochs"] == 1
 
 

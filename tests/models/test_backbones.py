@@ -1,3 +1,4 @@
+import dataclasses
 import random
 
 import pytest
@@ -10,7 +11,7 @@ from safetensors.torch import save_file
 from timm.data import ImageNetInfo
 from torch import nn
 
-from sdnet_lib.config import LITE0
+from sdnet_lib.config import LITE0, PROFILES
 from sdnet_lib.files import InputError
 from sdnet_lib.models import backbones
 
@@ -140,3 +141,26 @@ def test_asking_for_weights_draws_no_random_numbers():
     drawn = torch.rand(4)
     torch.manual_seed(3)
     assert torch.equal(drawn, torch.rand(4))
+
+
+def test_weights_that_are_wanted_and_cannot_be_had_are_an_error_and_available_ones_are_not(monkeypatch):
+    def no_connection(*_args, **_options):
+        raise requests.ConnectionError("Name or service not known")
+
+    monkeypatch.setattr(requests, "head", no_connection)
+    monkeypatch.setattr(backbones.huggingface_hub, "try_to_load_from_cache", lambda *_: None)
+    backbones.available_weights.cache_clear()
+    with pytest.raises(InputError, match=r"no ImageNet weights for 'resnet18' .*--weights none"):
+        backbones.available_weights("resnet18", "imagenet")
+    assert (
+        backbones.available_weights("resnet18") == backbones.available_weights("resnet18", "none") == "none"
+    )
+    assert backbones.available_weights(LITE0, "none") == "none"
+    backbones.available_weights.cache_clear()
+
+
+def test_the_profiles_of_full_size_want_imagenet_s_weights():
+    wanted = {name: profile.weights for name, profile in PROFILES.items()}
+    assert wanted == {"smoke": "available", "quick": "available", "full": "imagenet", "paper": "imagenet"}
+    with pytest.raises(InputError, match="weights 'random': choose one of imagenet, available, none"):
+        dataclasses.replace(PROFILES["quick"], weights="random")

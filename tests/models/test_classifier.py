@@ -4,15 +4,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from fastai.torch_core import TensorImageBW
+from fasttransform import Pipeline
 from torch import nn
 
 from sdnet_lib.config import Profile
-from sdnet_lib.data import images
 from sdnet_lib.files import InputError
-from sdnet_lib.models import classifier
+from sdnet_lib.models import classifier, training_config
 
-TINY = Profile("tiny", 32, 48, 48, 8, 2, 2, 1, 2, "resnet10t")
-LONGER = Profile("longer", 32, 48, 48, 4, 8, 8, 1, 2, "resnet10t")
+TINY = Profile("tiny", 32, 48, 48, 16, 2, 2, 1, 2, "resnet10t")
+LONGER = Profile("longer", 32, 48, 48, 16, 16, 16, 1, 2, "resnet10t")
 
 
 @pytest.fixture(scope="module")
@@ -28,25 +29,6 @@ def trained(cohort):
 
 def network(cohort, **options) -> nn.Sequential:
     return classifier.learner(cohort, range(16), range(16, 20), profile=TINY, weights="none", **options).model
-
-
-def test_pixels_come_in_the_cohort_s_order_and_a_changed_file_is_read_again(tmp_path):
-    files = [str(tmp_path / f"{name}.png") for name in "ab"]
-    gradient = np.tile(np.linspace(0, 1, 40), (60, 1))
-    images.write_gray(files[0], gradient)
-    images.write_gray(files[1], 1 - gradient)
-    table = pd.DataFrame({"file": files})
-    pixels = classifier.read_pixels(table, 20)
-    assert pixels.shape == (2, 20, 20) and pixels.dtype == np.uint8
-    assert pixels[0, :, 0].max() < 20 and pixels[1, :, 0].min() > 235
-    assert np.array_equal(classifier.read_pixels(table[::-1], 20), pixels[::-1])
-    images.write_gray(files[0], gradient.T)
-    assert classifier.read_pixels(table, 20)[0, 0].max() < 20
-
-
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(images.ImageError, match=r"gone\.png"):
-        classifier.read_pixels(pd.DataFrame({"file": [str(tmp_path / "gone.png")]}), 16)
 
 
 @pytest.mark.parametrize("classes", [("N", "P"), ("P+", "P-", "N", "P")])
@@ -83,7 +65,7 @@ def test_the_best_epoch_s_weights_are_kept(trained):
 
 
 def test_training_stops_when_validation_no_longer_improves(cohort):
-    impatient = Profile("impatient", 32, 48, 48, 8, 6, 1, 1, 2, "resnet10t")
+    impatient = Profile("impatient", 32, 48, 48, 16, 6, 1, 1, 2, "resnet10t")
     learner = classifier.learner(cohort, range(16), range(16, 20), profile=impatient, weights="none")
     history = classifier.fit(learner, impatient, lr=1.0)  # ever worse
     assert len(history) < 6
@@ -97,7 +79,7 @@ def test_a_loss_that_is_not_a_number_is_reported(cohort):
 
 def test_same_seed_same_predictions_and_the_caller_s_generators_are_untouched(cohort):
     def run(seed: int) -> np.ndarray:
-        one = Profile("one", 32, 48, 48, 8, 1, 1, 1, 2, "resnet10t")
+        one = Profile("one", 32, 48, 48, 16, 1, 1, 1, 2, "resnet10t")
         learner = classifier.learner(cohort, range(16), range(16, 20), profile=one, weights="none", seed=seed)
         classifier.fit(learner, one)
         return classifier.predict(learner, cohort[20:])
@@ -107,6 +89,11 @@ def test_same_seed_same_predictions_and_the_caller_s_generators_are_untouched(co
     assert random.getstate() == state[0] and torch.equal(torch.get_rng_state(), state[1])
     random.random()
     assert np.array_equal(run(3), first) and not np.allclose(run(4), first)
+    before = torch.get_num_threads()
+    for threads in (1, 2, 3):  # whatever a notebook's kernel or a user's machine has
+        torch.set_num_threads(threads)
+        assert np.array_equal(run(3), first) and torch.get_num_threads() == threads
+    torch.set_num_threads(before)
 
 
 def test_training_is_silent_and_leaves_no_files(cohort, tmp_path, monkeypatch, capfd):
@@ -151,3 +138,13 @@ def test_frozen_features_do_not_depend_on_the_batch():
     assert whole.shape == (5, 512)
     features = [classifier.embed(pixels, batch=size) for size in (2, 5)]
     assert np.allclose(*features, atol=1e-4)
+
+
+def test_what_random_changes_bring_in_from_outside_is_black_and_some_images_stay_in_place():
+    white = TensorImageBW(torch.ones(200, 1, 40, 40))
+    torch.manual_seed(0)
+    made = Pipeline(training_config.augmentations(), split_idx=0)(white)
+    black = (made.amin((1, 2, 3)) < 1e-3).float().mean()
+    assert 0.5 < black < 0.95  # a mirrored border is white
+    shifts = training_config._shift_matrix(white)[:, :2, 2]
+    assert 0.15 < (shifts == 0).all(1).float().mean() < 0.45 and shifts.abs().max() <= 0.1

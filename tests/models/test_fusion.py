@@ -101,7 +101,7 @@ def test_both_twins_pass_through_the_same_network_in_order():
     assert fusion.TwinNetwork(single)(pair).tolist() == [[[0, 1, 2], [3, 4, 5]], [[6, 7, 8], [9, 10, 11]]]
 
 
-TINY = Profile("tiny", 32, 32, 32, 8, 8, 8, 1, 2, "resnet10t")
+TINY = Profile("tiny", 32, 32, 32, 16, 16, 16, 1, 2, "resnet10t")
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def study():
 def test_a_twin_network_learns_four_classes_and_the_fusion_decides(study):
     cohort, twins = study
     learner = fusion.learner(cohort, twins, range(16), range(16, 20), profile=TINY, weights="none")
-    assert learner.dls.train.bs == 4 and learner.dls.train.one_batch()[0].shape == (4, 6, 32, 32)
+    assert learner.dls.train.bs == 8 and learner.dls.train.one_batch()[0].shape == (8, 6, 32, 32)
     classifier.fit(learner, TINY, lr=0.02)
     theta, psi = fusion.predict(learner, twins[20:])
     assert theta.shape == psi.shape == (4, 4)

@@ -3,7 +3,6 @@ import subprocess
 import sys
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from sdnet_lib.config import LITE0, PROFILES, Profile
@@ -11,9 +10,10 @@ from sdnet_lib.files import InputError
 from sdnet_lib.models import registry
 from sdnet_lib.models.fucitnet import training
 from sdnet_lib.models.task import Task
+from tests.models.squares import squares
 
 TABLE_5 = ("resnet50", "resnet50-crop", "fucitnet", "covid-sdnet", "covidnet", "covid-caps")
-TINY = Profile("tiny", 24, 32, 32, 8, 1, 1, 1, 2, LITE0)
+TINY = Profile("tiny", 24, 32, 32, 16, 1, 1, 1, 2, LITE0)
 ALONE = (  # one of each module; those that share generators have a test of their own
     *("resnet50", "covidnet-c", "covid-caps", "darkcovidnet", "deepcovidexplainer"),
     *("bayesian-resnet50v2", "mobilenet"),
@@ -22,12 +22,7 @@ ALONE = (  # one of each module; those that share generators have a test of thei
 
 @pytest.fixture
 def task(tmp_path) -> Task:
-    """Sixteen noisy squares, the positives brighter above."""
-    rng = np.random.default_rng(0)
-    pixels = rng.integers(50, 100, (16, 32, 32), np.uint8)
-    pixels[1::2, :16] += 120
-    cohort = pd.DataFrame({"label": ["NP"[number % 2] for number in range(16)]})
-    return Task(cohort, pixels, np.arange(12), np.arange(12, 16), TINY, 0, tmp_path / "r0f0", None)
+    return squares(16, 12, TINY, tmp_path)
 
 
 def test_asking_for_titles_imports_no_library_for_networks():

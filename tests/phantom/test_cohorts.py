@@ -85,6 +85,16 @@ def test_biased_gives_the_label_away_outside_the_lungs(biased):
     assert (biased.loc[biased["label"] == "N", "view"] == "PA").mean() > 0.9
 
 
+def test_pneumonia_is_the_same_hospital_with_another_disease(tmp_path):
+    made = cohorts.pneumonia(12, 5, tmp_path / "p", size=SIZE, workers=1)
+    assert made["label"].value_counts().to_dict() == {"N": 6, "P": 6}
+    assert set(made["severity"]) == {""} and set(made["site"]) == {"A"} and set(made["view"]) == {"PA"}
+    parts = made.set_index("label")["lung_parts"].str.split()
+    assert (
+        all(len({part[0] for part in found}) == 1 for found in parts["P"]) and not parts["N"].str.len().any()
+    )
+
+
 def test_second_images_of_a_patient_differ_and_stay_on_one_side(biased):
     twice = biased[biased.duplicated("patient_id", keep=False)]
     assert 0.1 < len(twice) / len(biased) < 0.5

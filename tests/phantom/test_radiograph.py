@@ -96,6 +96,49 @@ def test_a_new_kind_of_lesion_is_one_function_and_its_truth_follows(monkeypatch)
     assert inside.mean() > 0.05 and np.array_equal(made.lung_mask, negative.lung_mask)
 
 
+@pytest.fixture(scope="module")
+def pneumonias():
+    return [radiograph.radiograph(i, size=192, label="P", lesion=lesions.LOBAR) for i in range(24)]
+
+
+def test_pneumonia_is_dense_in_one_lung_and_covid_19_thin_in_both(pneumonias):
+    severe = [radiograph.radiograph(i, size=192, label="P", severity="Severe") for i in range(24)]
+    assert all(len({part[0] for part in made.parts}) == 1 for made in pneumonias)
+    assert np.mean([len({part[0] for part in made.parts}) == 2 for made in severe]) == 1
+    assert {made.parts[0][0] for made in pneumonias} == {"R", "L"}
+    added = [
+        np.mean(
+            [np.mean((m.image - radiograph.radiograph(i, size=192).image)[m.lesion_mask]) for i, m in many]
+        )
+        for many in (list(enumerate(pneumonias)), list(enumerate(severe)))
+    ]
+    assert added[0] > 1.3 * added[1]
+
+
+def test_pneumonia_is_sharp_at_its_fissure_and_covid_19_is_not(pneumonias):
+    """The fraction of the border of what is added along which it starts or ends at once, from row to row."""
+
+    def edge(seed: int, made: radiograph.Phantom) -> float:
+        change = made.image - radiograph.radiograph(seed, size=192).image
+        steps = np.abs(change[3:] - change[:-3])[made.lesion_mask[3:] | made.lesion_mask[:-3]]
+        return np.quantile(steps, 0.97) / np.quantile(change[made.lesion_mask], 0.9)
+
+    lobar = [edge(seed, made) for seed, made in enumerate(pneumonias)]
+    covid = [
+        edge(seed, radiograph.radiograph(seed, size=192, label="P", severity="Severe")) for seed in range(24)
+    ]
+    assert np.median(lobar) > 1.3 * np.median(covid)
+
+
+def test_pneumonia_has_truth_and_no_level(pneumonias):
+    for seed, made in enumerate(pneumonias):
+        assert made.label == "P" and made.severity == "" and made.parts
+        assert made.lesion_mask.any() and not (made.lesion_mask & ~made.lung_mask).any()
+        assert 0.03 < made.lesion_mask.sum() / made.lung_mask.sum() < 0.4, seed
+    with pytest.raises(InputError, match="severity 'Mild' on lobar pneumonia"):
+        radiograph.radiograph(0, label="P", severity="Mild", lesion=lesions.LOBAR)
+
+
 def test_right_dome_is_higher_and_heart_lies_to_the_left():
     lungs = np.mean([radiograph.radiograph(i, size=SIZE).lung_mask for i in range(12)], axis=0)
     bottom = [np.flatnonzero(lungs[:, c] > 0.5)[-1] for c in (SIZE // 4, 3 * SIZE // 4)]

@@ -196,3 +196,20 @@ def test_ten_approaches_fit_into_every_figure(drawn):
     ):
         assert legend(drawn(figure))[:10] == names
     assert legend(drawn(plots.severity_accuracy(tables.table_6(predictions)))) == names
+
+
+def test_gains_have_a_point_and_an_interval_each_and_a_line_at_nothing():
+    table = pd.DataFrame(
+        {
+            "control": ["resnet50-crop", "twins-tinted"],
+            "accuracy": [0.05, -0.01],
+            "accuracy_low": [0.01, -0.04],
+            "accuracy_high": [0.09, 0.02],
+        }
+    )
+    figure = plots.gains(table)
+    axis = figure.axes[0]
+    labels = [text.get_text() for text in axis.get_yticklabels()]
+    assert labels == ["ResNet-50 with segmentation", "Twins by fixed tints"]
+    assert any(np.allclose(line.get_xdata(), 0) for line in axis.lines)
+    assert "points of accuracy" in axis.get_xlabel()

@@ -9,6 +9,7 @@ import time
 import nbformat
 from nbval.plugin import IPyNbCell
 
+from sdnet_lib.checksums import beside, write_seal
 from sdnet_lib.publish import build
 
 
@@ -29,3 +30,4 @@ def pytest_runtest_makereport(item, call):
         target = build.executed_copies([source], parameters, root / "_build" / "test")[source]
         target.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(notebook, target)
+        write_seal(beside(target), {}, target)

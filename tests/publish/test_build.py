@@ -4,20 +4,30 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
 from filelock import FileLock
 
+from sdnet_lib.data.cohort import write_cohort
 from sdnet_lib.files import InputError
-from sdnet_lib.publish import build
+from sdnet_lib.publish import address, build
 from sdnet_lib.publish.execution import BookError
 from tests.publish.tiny_course import notebook, write
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory):
+def published():
+    """The address that the builds of this module know."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(address.VARIABLE, "me/course")
+        yield
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory, published):
     """A course of two notebooks, built once; tests look at it and do not change its sources."""
     folder = tmp_path_factory.mktemp("built")
     ran = folder / "ran.txt"
@@ -74,9 +84,21 @@ def test_a_second_build_runs_nothing_and_imports_nothing_heavy(built):
     assert done.stdout.count("unchanged") == 2 and "the pages are up to date" in done.stdout
 
 
-def test_the_download_is_the_source(built):
-    root, _, _, before = built
-    assert (root / "_build/html/_sources/notebooks/01_a.ipynb").read_bytes() == before[0]
+def buttons(page):
+    """Return where the buttons of a page lead that open or hand out its notebook."""
+    parsed = BeautifulSoup(page.read_text(), "html.parser")
+    links = [link["href"] for link in parsed.select(".article-header-buttons a[href]")]
+    return [link for link in links if link.endswith(".ipynb")]
+
+
+def test_one_click_launches_or_hands_out_the_plain_notebook(built):
+    root, _, _, _ = built
+    launch, download = buttons(root / "_build/html/notebooks/01_a.html")
+    place = "_sources/notebooks/01_a.ipynb"
+    assert launch == f"https://colab.research.google.com/github/me/course/blob/gh-pages/{place}"
+    assert download == f"../{place}"
+    source = nbformat.read(root / "_build" / "html" / place, 4)
+    assert 'profile = "auto"' in source.cells[1].source and not any(c.get("outputs") for c in source.cells)
 
 
 def test_the_run_page_names_each_chapter(built):
@@ -92,14 +114,16 @@ def test_executed_copies_do_not_say_where_they_ran(built):
         assert str(root) not in str(metadata)
 
 
-def test_one_chapter_alone_with_another_seed(built, capsys):
+def test_one_chapter_alone_with_another_seed_and_no_address(built, capsys, monkeypatch):
     root, _, ran, _ = built
     output, before = root / "_build_only", ran.read_text()
+    monkeypatch.delenv(address.VARIABLE)
     build.build(root, output, only="02", seed=5)
     assert ran.read_text() == before
     assert "left out of this build" in (output / "html/notebooks/01_a.html").read_text()
     page = BeautifulSoup((output / "html/notebooks/02_b.html").read_text(), "html.parser")
     assert "seed = 5" in page.get_text()
+    assert buttons(output / "html/notebooks/02_b.html") == ["../_sources/notebooks/02_b.ipynb"]  # no launch
     build.build(root, output, only="02", seed=5)
     assert "the pages are up to date" in capsys.readouterr().out
 
@@ -120,7 +144,7 @@ def test_a_cell_that_takes_too_long_is_stopped(tmp_path):
 
 def test_a_dying_kernel_is_reported(tmp_path):
     _, text = red(tmp_path, "import os\nos._exit(1)")
-    assert "cell 2 (import os)" in text and "died" in text
+    assert "cell 2 (import os)" in text and "its kernel was killed" in text
 
 
 def test_what_a_library_says_is_in_the_log_and_not_on_the_page(tmp_path, capsys):
@@ -183,10 +207,10 @@ def test_two_builds_do_not_write_to_one_folder(tmp_path):
         build.build(root)
 
 
-def test_the_key_follows_a_data_set_given_by_path(tmp_path):
+def test_the_key_follows_a_data_set_given_by_path_and_its_images(tmp_path, make_cohort):
     root = write(tmp_path / "course", **{"01_a": notebook("1")})
-    table = tmp_path / "cohort.csv"
-    table.write_text("a")
+    cohort = make_cohort(tmp_path / "elsewhere", 4)
+    table = write_cohort(cohort, tmp_path / "table")
     source = root / "notebooks" / "01_a.ipynb"
     parameters = {"profile": "quick", "dataset": str(table), "data": None, "seed": 0}
 
@@ -199,8 +223,27 @@ def test_the_key_follows_a_data_set_given_by_path(tmp_path):
     os.utime(table, (1, 1))
     second = copy()
     assert second != first
+    image = Path(cohort["file"][0])
+    os.utime(image, (1, 1))
+    third = copy()
+    assert third != second
+    image.write_bytes(image.read_bytes()[:-1])
+    os.utime(image, (1, 1))  # another size at the same time
+    fourth = copy()
+    assert fourth != third
     nbformat.write(notebook("2"), source)
-    assert copy() != second
+    assert copy() != fourth
+
+
+def test_a_damaged_copy_is_made_again_and_that_is_said(tmp_path, caplog):
+    root = write(tmp_path / "course", **{"01_a": notebook("1 + 1")})
+    build.build(root)
+    (executed,) = (root / "_build" / "executed").glob("*.ipynb")
+    sound = executed.read_text()
+    executed.write_text(sound.replace("1 + 1", "1 + 3"))
+    build.build(root)
+    assert "1 + 3" not in executed.read_text()
+    assert [message.partition(":")[0] for message in caplog.messages] == [str(executed)]
 
 
 def test_what_a_process_has_imported_does_not_change_the_name_of_a_copy(tmp_path, monkeypatch):
@@ -212,3 +255,50 @@ def test_what_a_process_has_imported_does_not_change_the_name_of_a_copy(tmp_path
     (vendored / "METADATA").write_text("Name: thing\nVersion: 1.0\n")
     monkeypatch.syspath_prepend(str(vendored.parent))
     assert build.executed_copies(chapters, parameters, tmp_path) == before
+
+
+def test_an_empty_cache_somewhere_else_does_not_change_the_name_of_a_copy(tmp_path, monkeypatch):
+    """So the pages that `make test` has built are those that its browser tests look at."""
+    root = write(tmp_path, **{"01_a": notebook("1")})
+    chapters, parameters = build.find_notebooks(root), build.parameters_of("smoke", "phantom", None, 0)
+    names = set()
+    for place in ("here", "there"):
+        monkeypatch.setenv("SDNET_CACHE", str(tmp_path / place))
+        names |= set(build.executed_copies(chapters, parameters, tmp_path).values())
+    assert len(names) == 1
+    (tmp_path / "there" / "data").mkdir(parents=True)
+    (tmp_path / "there" / "data" / "new.png").touch()  # a real film has come, which chapters may show
+    assert set(build.executed_copies(chapters, parameters, tmp_path).values()) != names
+
+
+def test_no_private_path_gets_into_a_page(tmp_path, make_cohort):
+    """Neither where the cohort lies, nor what it is called, nor where its images are."""
+    private, elsewhere = tmp_path / "Dr-Marigold" / "peonies", tmp_path / "Zinnia"
+    private.mkdir(parents=True)
+    elsewhere.mkdir()
+    table = make_cohort(elsewhere, 8).drop(columns="source")
+    file = private / "Larkspur.csv"
+    table.to_csv(file, index=False)
+    says = (
+        "from sdnet_lib.publish import course\n"
+        "settings = course.start(profile, seed)\n"
+        "cohort = course.load_cohort(dataset, data)\n"
+        "print(dataset, data, cohort['file'].iloc[0], repr(data))\n"
+        "course.glue('where', dataset)\n"
+        "cohort"
+    )
+    root = write(tmp_path / "course", **{"01_a": notebook(says)})
+    page = build.build(root, dataset=str(file), data=private, profile="smoke")
+    words = ("marigold", "peonies", "larkspur", "zinnia")
+    texts = {path: path.read_bytes().lower() for path in page.parent.rglob("*") if path.is_file()}
+    texts |= {path: path.read_bytes().lower() for path in (root / "_build" / "executed").iterdir()}
+    assert any(b"own cohort" in text for text in texts.values())
+    assert [
+        (path.name, word) for path, text in texts.items() for word in words if word.encode() in text
+    ] == []
+
+
+@pytest.mark.parametrize("name", ["{x}", "{dataset}", "{0}", "{"])
+def test_an_output_folder_with_braces(tmp_path, name):
+    root = write(tmp_path / "course", **{"01_a": notebook("print('done')")})
+    assert build.build(root, tmp_path / name).exists()

@@ -32,6 +32,22 @@ def test_an_unknown_profile_is_refused():
         course.start("big")
 
 
+@pytest.mark.parametrize("gigabytes, profile", [(0, "quick"), (8, "quick"), (15, "full"), (40, "full")])
+def test_auto_picks_the_profile_by_the_gpu_and_says_what_it_found(monkeypatch, capsys, gigabytes, profile):
+    import torch
+
+    card = type("Card", (), {"total_memory": gigabytes * 1e9})
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gigabytes > 0)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: card)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "Tesla T4")
+    monkeypatch.setattr(torch, "manual_seed", lambda _: None)
+    monkeypatch.setenv("SDNET_CACHE", "/content/drive/MyDrive/sdnet")
+    assert course.start("auto").name == profile
+    said = capsys.readouterr().out
+    assert f"profile {profile}, seed 0, device {'cuda (Tesla T4' if gigabytes else 'cpu'}" in said
+    assert said.endswith("what is kept goes to $SDNET_CACHE\n")
+
+
 def test_finish_says_when_on_what_and_with_which_versions(capsys):
     course.start("quick", 5)
     course.finish()

@@ -11,8 +11,10 @@ import nbformat
 import psutil
 import pytest
 from nbformat.v4 import new_output
+from PIL import Image
 
 import sdnet_lib
+from sdnet_lib.checksums import beside, write_seal
 from sdnet_lib.publish import execution
 from sdnet_lib.publish.execution import BookError, Chapter
 from tests.publish.tiny_course import notebook, write
@@ -69,7 +71,7 @@ def test_a_failing_chapter_lets_the_others_finish(tmp_path, capsys):
     with pytest.raises(BookError) as error:
         run(tmp_path, a=notebook("1 / 0"), b=notebook("int('x')"), c=notebook("print('done')"), jobs=3)
     assert "a.ipynb, cell 2 (1 / 0)" in str(error.value) and "b.ipynb, cell 2" in str(error.value)
-    assert [file.name for file in (tmp_path / "executed").iterdir()] == ["c-0.ipynb"]
+    assert [file.name for file in (tmp_path / "executed").glob("*.ipynb")] == ["c-0.ipynb"]
     assert sorted(file.name for file in (tmp_path / "failed").iterdir()) == ["a.ipynb", "b.ipynb"]
     lines = capsys.readouterr().out.splitlines()
     assert sorted(re.sub(r"\s+\d+\.\d s", "", line) for line in lines) == [
@@ -97,6 +99,7 @@ def test_the_longest_comes_first(tmp_path):
         ran = notebook("1")
         ran.metadata["papermill"] = {"duration": seconds}
         nbformat.write(ran, executed / f"{name}-old.ipynb")
+        write_seal(beside(executed / f"{name}-old.ipynb"), {}, executed / f"{name}-old.ipynb")
     assert order() == ["a", "c", "b"]
 
 
@@ -192,7 +195,7 @@ def test_problems_of_stored_notebooks(change, complaint):
     assert complaint in execution.problems(executed)[0]
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_stopped_build_leaves_no_kernel_and_no_half_written_file(tmp_path, how):
     """The kernel computes and has a process of its own: both end with the command."""
     kernels = tmp_path / "kernels"
@@ -213,15 +216,58 @@ def test_a_stopped_build_leaves_no_kernel_and_no_half_written_file(tmp_path, how
     command = subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    end = time.monotonic() + 60
-    while not (kernels.exists() and len(kernels.read_text().split()) == 4):
-        assert time.monotonic() < end and command.poll() is None, command.communicate()
-        time.sleep(0.1)
-    family = psutil.Process(command.pid).children(recursive=True)
-    assert len(family) >= 6  # two times papermill, its kernel, and what that started
-    command.send_signal(how)
-    command.communicate(timeout=20)
-    assert command.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[how]
-    _, alive = psutil.wait_procs(family, timeout=5)
-    assert not alive
-    assert {file.name for file in (root / "_build").rglob("*") if file.is_file()} <= {".lock"}
+    try:
+        end = time.monotonic() + 120
+        while not (kernels.exists() and len(kernels.read_text().split()) == 4):
+            assert time.monotonic() < end and command.poll() is None, command.communicate()
+            time.sleep(0.1)
+        family = psutil.Process(command.pid).children(recursive=True)
+        assert len(family) >= 6  # two times papermill, its kernel, and what that started
+        command.send_signal(how)
+        command.communicate(timeout=60)
+        assert command.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[how]
+        _, alive = psutil.wait_procs(family, timeout=20)
+        assert not alive
+    finally:
+        command.kill()  # its kernels end with it
+    if how != signal.SIGKILL:
+        assert {file.name for file in (root / "_build").rglob("*") if file.is_file()} <= {".lock"}
+
+
+def test_a_home_that_cannot_be_written_and_an_odd_picture_stop_no_book(tmp_path, monkeypatch):
+    """Not even a strict one: what libraries say of either is nobody's business."""
+    film = tmp_path / "film.jpg"
+    Image.effect_noise((60, 60), 80).save(film, exif=b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0")
+    monkeypatch.setenv("HOME", "/proc/1/fdinfo")
+    look = (
+        "import matplotlib.pyplot as plt\nfrom sdnet_lib.data.images import read_gray\n"
+        f"plt.imshow(read_gray({str(film)!r}))\nprint('seen')"
+    )
+    executed = run(tmp_path, a=notebook(look), strict=True)["a"]
+    assert "seen" in printed(executed) and not (tmp_path / "book.log").read_text()
+
+
+@pytest.mark.parametrize(
+    "source, status, said",
+    [
+        ("raise OSError(28, 'No space left on device', '/x')", 2, "): /x: no space left on the disk"),
+        ("raise MemoryError", 2, "): not enough memory"),
+        ("from sdnet_lib.files import InputError\nraise InputError('bad row')", 2, "): bad row"),
+        ("open('/no/such')", 1, "FileNotFoundError"),
+        ("1 / 0", 1, "ZeroDivisionError"),
+    ],
+)
+def test_what_is_not_the_book_s_fault_is_one_line(tmp_path, source, status, said):
+    with pytest.raises(BookError) as error:
+        run(tmp_path, a=notebook(source))
+    text = str(error.value)
+    assert error.value.status == status and said in text
+    assert status == 1 or (text.startswith("a.ipynb, cell 2 (") and text.endswith(said))
+
+
+def test_a_kernel_that_is_killed_is_one_line(tmp_path):
+    with pytest.raises(
+        BookError, match=r"a\.ipynb, cell 2 \(import os, signal\): its kernel was killed"
+    ) as error:
+        run(tmp_path, a=notebook("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"))
+    assert error.value.status == 2

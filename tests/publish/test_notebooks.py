@@ -25,11 +25,11 @@ def code(source, *tags, alt=None, outputs=()):
     return new_code_cell(source, metadata=metadata, outputs=list(outputs), execution_count=count)
 
 
-def exercise(number):
+def exercise(number, answer):
     return [
-        new_markdown_cell(f":::{{admonition}} Exercise 1.{number}\n:class: tip\nAdd them.\n:::"),
-        code("answer = None"),
-        code("answer = 2\nassert answer == 2", "hide-cell"),
+        new_markdown_cell(f":::{{admonition}} Exercise {number}\n:class: tip\nAdd them.\n:::"),
+        code(f'answer = ...\ncourse.check("{number}", answer)'),
+        code(f'solved = {answer}\ncourse.confirm("{number}", solved)', "hide-cell", notebooks.SOLUTION),
     ]
 
 
@@ -42,10 +42,10 @@ def good():
         code(notebooks.SETUP, "setup"),
         code("print(1 + 1)", notebooks.CHECKED, outputs=printed),
         code("print(2)", notebooks.CHECKED, outputs=printed),
-        code("plots.curve(x)", alt="A curve that rises"),
+        code('plots.curve(x)\ncourse.glue(f"c1_{x}", x)', "remove-cell", alt="A curve that rises"),
         new_markdown_cell("Two of 200 images. The paper reports 97.3 %.\n\nWe find {glue:text}`c1_x`."),
-        *exercise(1),
-        *exercise(2),
+        *exercise("4.1", 385_920),
+        *exercise("2.2", 47_500 / 852),
         code("course.finish()", "hide-cell"),
     ]
     return new_notebook(cells=cells, metadata=KERNEL)
@@ -77,15 +77,21 @@ def prose(text):
         (change(2, source="import sdnet_lib"), "second code cell"),
         (tags(2), "second code cell"),
         (lambda n: n.cells.pop(), "last code cell"),
-        (lambda n: n.cells.__delitem__(slice(10, 13)), "1 exercises with 1 hidden"),
-        (tags(9), "2 exercises with 1 hidden"),
+        (lambda n: n.cells.__delitem__(slice(10, 13)), "1 exercises: two at least"),
+        (tags(9), "exercise 4.1 has no hidden cell tagged solution"),
+        (tags(9, "hide-cell"), "exercise 4.1 has no hidden cell tagged solution"),
+        (change(9, source="solved = 2"), "exercise 4.1 has no hidden cell tagged solution"),
+        (change(8, source="answer = None"), "exercise 4.1 is not followed by one course.check"),
         (tags(3), "1 cells tagged nbval-check-output"),
         (tags(3), "cell 3: has outputs"),
         (change(3, outputs=[]), "cell 3: tagged nbval-check-output without a stored output"),
         (change(3, execution_count=None), "cell 3: tagged nbval-check-output without a stored output"),
         (change(5, execution_count=4), "cell 5: has an execution count"),
         (tags(3, notebooks.CHECKED, "hidden-cell"), "cell 3: unknown tag 'hidden-cell'"),
-        (change(4, source="\n".join("x = 1" for _ in range(16))), "cell 4: 16 lines"),
+        (change(4, source="\n".join("x = 1" for _ in range(19))), "cell 4: 19 lines"),
+        (change(4, source=f"x = '{'a' * 80}'"), "cell 4: a line of 86 characters"),
+        (change(4, source="x = 2\nassert x == 2"), "cell 4: glues or asserts"),
+        (change(4, source="course.glue('c1_x', 2)"), "cell 4: glues or asserts"),
         (change(8, source=" "), "cell 8: empty"),
         (change(5, metadata={}), "cell 5: a plot without alt text"),
         (change(5, metadata={"mystnb": {"image": {"alt": "a plot"}}}), "cell 5: a plot without alt text"),
@@ -93,9 +99,12 @@ def prose(text):
             change(5, metadata={"mystnb": {"image": {"alt": "the file a/b of it"}}}),
             "cell 5: alt text with a slash",
         ),
+        (prose("We find {glue:text}`c2_x`."), "cell 6: c2_x is used before a cell glues it"),
+        (change(5, source="answer = input('Where?')"), "cell 5: asks a question"),
         (prose("We reach 97.3 %."), "cell 6: the number '97.3'"),
         (prose("We reach 97 % here."), "cell 6: the number '97 %'"),
         (prose("A Dice of 0.96 is good."), "cell 6: the number '0.96'"),
+        (prose("It takes about two minutes."), "cell 6: the number 'two minutes'"),
         (prose("It takes 83 s."), "cell 6: the number '83 s'"),
         (prose("The paper has 90 %.\n\nWe have 80 %."), "cell 6: the number '80 %'"),
     ],
@@ -132,7 +141,7 @@ def test_smoke_copies_say_smoke_and_keep_stored_outputs(good, tmp_path):
 
 
 def test_refresh_stores_the_outputs_of_checked_cells_only(good, tmp_path):
-    good.cells[5] = code("x = 3\nx")
+    good.cells[5] = code('course.glue("c1_x", 3)', "remove-cell")
     good.cells[3].outputs = []
     source = tmp_path / "01_a.ipynb"
     nbformat.write(good, source)
@@ -145,6 +154,16 @@ def test_refresh_stores_the_outputs_of_checked_cells_only(good, tmp_path):
     first = source.read_bytes()
     notebooks.refresh([source])
     assert source.read_bytes() == first
+
+
+def test_without_an_address_the_set_up_cell_says_in_one_line_what_to_do(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    cell = notebooks.SETUP.replace('%pip install --quiet "$address"', "raise OSError")
+    with pytest.raises(AssertionError, match=r"set `address` to the course's wheel or git\+https") as error:
+        exec(cell, {})
+    assert len(str(error.value).splitlines()) == 1
+    with pytest.raises(OSError):  # it installs
+        exec(cell.replace('address = ""', 'address = "x.whl"'), {})
 
 
 def nbval(folder, *options):
@@ -194,7 +213,7 @@ def test_what_nbval_executes_is_the_executed_copy_of_the_smoke_book(tmp_path):
 def test_the_notebooks_of_the_course(path):
     source = nbformat.read(path, as_version=4)
     assert notebooks.lint(source) == []
-    assert notebooks.median_lines(source) < 8
+    assert notebooks.median_lines(source) < 10
     assert str(path.parents[2]) not in path.read_text()
 
 

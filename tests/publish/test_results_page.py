@@ -63,7 +63,7 @@ def test_the_page_of_one_study(stored):
     store(stored, "phantom", predictions)
     page = results_page.write()
     training, table, levels, areas = rows(page, "COVID-SDNet")
-    assert training[1:] == ["10", "none", "2"]
+    assert training[1:3] == ["10", "none (its paper: imagenet)"] and training[-1] == "2"
     accuracy = metrics.per_run(predictions)["accuracy"].groupby("approach").agg(["mean", "std"])
     mean, sd = 100 * accuracy.loc["covid-sdnet"]
     assert table[-1] == f"{mean:.2f} ± {sd:.2f}" and areas[1].startswith(f"{mean:.2f} [")
@@ -71,6 +71,8 @@ def test_the_page_of_one_study(stored):
     assert (
         templates.FOLDER / "studies" / "phantom.md.jinja"
     ).read_text() in page and "120 (60 N, 60 P)" in page
+    assert "abc (early hashes of the whole package), torch 2.0" in page
+    assert page.count("Made by an early version, whose runs do not say which code each is of: Synth") == 1
     assert "2 times 5 folds" in page and "1.2 hours" in page and "`sdnet maintain published" in page
 
 
@@ -127,6 +129,13 @@ def test_the_box_of_pairs_says_how_many_differ(stored):
     page = results_page.write()
     assert 0 < differ < 3 and f"Pairs of approaches: {differ} of 3 differ in accuracy" in page
     assert rows(page[page.index("{dropdown}") :], "COVID-SDNet − mine")
+
+
+def test_a_study_in_which_only_one_row_has_learned_has_a_page_where_nothing_can_be_compared(stored):
+    predictions = study(approaches=("resnet50", "covid-sdnet"))
+    store(stored, "phantom", predictions.assign(learned=predictions["approach"] == "resnet50"))
+    page = results_page.write()
+    assert "Pairs of approaches: 0 of 1 differ" in page and "0, 10 not learned" in page
 
 
 def test_what_is_written_by_hand_about_a_study_holds_no_number():

@@ -5,7 +5,7 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-PARAMETERS = 'profile = "quick"\ndataset = "phantom"\ndata = None\nseed = 0'
+PARAMETERS = 'profile = "quick"  # a size\ndataset = "phantom"\ndata = None\nseed = 0'
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
 
 

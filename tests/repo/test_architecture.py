@@ -11,7 +11,7 @@ from tests.repo import import_graph
 
 ROOT = import_graph.ROOT
 MOST_LINES = 300
-FOR_NOTEBOOKS = {"data", "lungs", "audit", "models", "evaluation", "explain", "plots", "phantom"}
+FOR_NOTEBOOKS = {"data", "lungs", "audit", "build", "models", "evaluation", "explain", "plots", "phantom"}
 
 
 @pytest.fixture(scope="module")
@@ -66,3 +66,24 @@ def test_floors_and_circles_of_a_graph_that_is_known():
     graph.add_edge("sdnet_lib.a.z", "sdnet_lib.b.x")
     assert import_graph.circles(graph) == [["sdnet_lib.a.y", "sdnet_lib.a.z", "sdnet_lib.b.x"]]
     assert import_graph.circles(import_graph.rooms(graph)) == [["a", "b"]]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "places"),
+    [
+        (r"2\.5, 97\.5|0\.975", ["evaluation/bootstrap.py"]),
+        (r"roc_auc_score\(", ["evaluation/curves.py"]),
+        (r"stdtr|ttest_|stats\.t\.", ["evaluation/statistics.py", "exercises/chapter_6.py"]),  # an exercise
+        (r"average_precision_score\(", ["evaluation/curves.py"]),
+    ],
+)
+def test_an_interval_or_a_curve_is_computed_in_one_place(pattern, places):
+    """Two chapters that computed one in two ways would print two numbers for one thing."""
+    library = ROOT / "sdnet_lib"
+    files = {str(file.relative_to(library)): file.read_text() for file in library.rglob("*.py")}
+    assert [name for name in sorted(files) if re.search(pattern, files[name])] == places
+    notebooks = {file.name: json.loads(file.read_text()) for file in (ROOT / "notebooks").glob("*.ipynb")}
+    allowed = {"06_cross_validation.ipynb"} if "ttest" in pattern else set()  # which teaches the test
+    for name, notebook in notebooks.items():
+        code = "\n".join("".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code")
+        assert name in allowed or not re.search(pattern, code), name

@@ -6,12 +6,15 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+
+from sdnet_lib.publish import address
 
 ROOT = Path(__file__).parents[2]
 if sys.version_info >= (3, 11):
@@ -80,6 +83,49 @@ def test_conda_users_get_the_same_versions():
 def test_no_package_host_is_named(name):
     # the pattern is what must not be found: no host is named here either
     assert not re.search(r"https?://|--(extra-)?index|--find-links", (ROOT / name).read_text())
+
+
+def test_the_package_takes_what_is_installed_already():
+    """On Colab: an exact version would fetch torch again as soon as Colab's is another."""
+    for need in map(Requirement, PROJECT["dependencies"]):
+        assert not {"==", "~=", "==="} & {one.operator for one in need.specifier}, need
+    colab = {
+        "torch": "2.11.0",
+        "torchvision": "0.26.0",
+        "fastai": "2.8.8",
+        "numpy": "2.1.3",
+        "pandas": "2.2.3",
+    }
+    wanted = {need.name: need.specifier for need in map(Requirement, PROJECT["dependencies"])}
+    assert all(wanted[name].contains(version) for name, version in colab.items())
+
+
+def test_the_wheel_is_light_and_whole(tmp_path):
+    """It is what a notebook on Colab fetches: 25 MB at most, with all that the library reads."""
+    source = tmp_path / "source"
+    for name in ("sdnet_lib", "data_scripts"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        tmp_path,
+        source,
+    ]
+    subprocess.run(list(map(str, command)), check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    assert wheel.name == address.WHEEL
+    assert wheel.stat().st_size <= 25e6
+    with zipfile.ZipFile(wheel) as packed:
+        names = {name for name in packed.namelist() if ".dist-info/" not in name}
+    kept = [file for name in ("sdnet_lib", "data_scripts") for file in (source / name).rglob("*")]
+    assert names == {str(file.relative_to(source)) for file in kept if file.is_file()}
 
 
 def test_the_heavy_tools_are_extras():
@@ -153,7 +199,7 @@ def test_ci_takes_the_newest_and_the_oldest_python_that_work(tmp_path):
     assert done.read_text().splitlines() == [
         f"{fakes}/python3.12 .venv-3.12.1 test",
         f"{fakes}/python3.12 .venv-3.12.1 book",
-        f"{fakes}/python3.11 .venv-3.11.7 unit smoke",
+        f"{fakes}/python3.11 .venv-3.11.7 unit alone",
     ]
 
 
@@ -223,7 +269,7 @@ def test_every_notebook_is_in_the_table_of_contents_in_order():
     listed = [file.split("/")[1] for file in files if file.startswith("notebooks/")]
     assert listed == sorted(notebook.stem for notebook in (ROOT / "notebooks").glob("*.ipynb"))
     for file in files:
-        made = {"book/results", "book/model_card", "book/this_run"}
+        made = {"book/results", "book/model_card", "book/this_run", "book/audit"}
         assert file in made or list(ROOT.glob(f"{file}.*")), file
 
 

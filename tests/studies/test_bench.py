@@ -4,7 +4,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from sdnet_lib.studies import bench
+from sdnet_lib.files import InputError
+from sdnet_lib.studies import bench as benches
+from sdnet_lib.studies.bench import fucitnet as bench
+from sdnet_lib.studies.bench import measure, stages
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +27,9 @@ def test_every_figure_is_there_and_plausible(found):
     for name in ("ours", "plain"):
         row = found[name]
         assert row["images_per_second"] == pytest.approx(4 / row["seconds"])
-        assert 0 < row["of_peak"] < 1.5 and row["memory"] > 2**20
+        # no upper bound: on a machine that others use, the product may have been slowed more than the step
+        assert row["of_peak"] == pytest.approx(row["flop"] / row["seconds"] / found["peak"])
+        assert row["memory"] > 2**20
 
 
 def test_operations_are_those_of_the_cost_sheet(found):
@@ -35,16 +40,33 @@ def test_operations_are_those_of_the_cost_sheet(found):
     assert 2 < found["plain"]["flop"] / found["ours"]["flop"] < 4
 
 
-def test_the_text_has_a_line_for_each_and_their_ratio(found, monkeypatch):
-    monkeypatch.setattr(bench, "compare", lambda *_: found)
-    lines = bench.fucitnet().splitlines()
-    assert "4 images of 32 x 32" in lines[0]
-    assert lines[2].startswith("ours ") and lines[3].startswith("image by image ")
-    assert f"{found['ratio']:.1f} times as fast" in lines[4] and max(map(len, lines)) < 110
-
-
 def test_a_failure_of_a_process_is_shown(monkeypatch):
     failed = SimpleNamespace(returncode=1, stderr="out of memory", stdout="")
     monkeypatch.setattr(subprocess, "run", lambda *_args, **_options: failed)
     with pytest.raises(RuntimeError, match=r"(?s)'ours' ended with 1:.*out of memory"):
         bench._in_a_process({"variant": "ours"})
+
+
+def test_each_stage_is_there_once():
+    assert {*stages.STAGES, measure.FUCITNET} == set(benches.NAMES)
+    with pytest.raises(InputError, match="unknown stage 'fly': choose from phantom, read"):
+        measure.bench(["fly"])
+
+
+@pytest.mark.parametrize("name", ["read", "classifier", "explain"])
+def test_a_stage_is_measured_beside_its_plain_way(name, tmp_path):
+    found = measure.bench([name], images=16, rounds=2)
+    row = found["stages"][name]
+    assert row["ratio"] == pytest.approx(row["images_per_second"] / row["plain"])
+    assert row["images_per_second"] > 0 and row["memory"] > 0
+    assert (row["of_flops"] > 0 and row["of_bytes"] > 0) == (name != "read")  # there torch computes little
+    text = measure.as_text(found).splitlines()
+    assert text[3].startswith(f"{name} ") and text[3].endswith(stages.STAGES[name].plain_title)
+    measure.store(found, tmp_path / "bench.json")
+
+
+@pytest.mark.parametrize("name", ["phantom", "crop", "transform", "predict", "cv"])
+def test_both_ways_of_a_stage_do_all_images(name, tmp_path, toy_cohort):
+    for plain in (False, True):
+        (tmp_path / str(plain)).mkdir()
+        assert stages.prepare(name, plain, [toy_cohort], tmp_path / str(plain))(0) == len(toy_cohort)

@@ -18,12 +18,14 @@ from filelock import FileLock
 from sdnet_lib.cli import main as cli
 from sdnet_lib.config import Profile
 from sdnet_lib.data.cohort import read_cohort
+from sdnet_lib.evaluation import tables
+from sdnet_lib.evaluation.report import report
 from sdnet_lib.files import InputError
 from sdnet_lib.models import registry
-from sdnet_lib.studies import crossval
+from sdnet_lib.studies import crossval, plan, study
 from sdnet_lib.studies.study import Run, Study
 
-TINY = Profile("tiny", 24, 32, 32, 8, 1, 1, 2, 3, "tf_efficientnet_lite0")
+TINY = Profile("tiny", 24, 32, 32, 16, 1, 1, 2, 3, "tf_efficientnet_lite0")
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,9 @@ def cohort(toy_cohort) -> pd.DataFrame:
 class Fake:
     """An approach that says how bright the upper half is; it counts how often it learned."""
 
-    crops, image_size, read = False, 224, staticmethod(registry.find("resnet50").read)
+    crops, image_size, prepare = False, 224, staticmethod(registry.find("resnet50").prepare)
+
+    module = "cnn"  # whose code it is of
 
     def __init__(self, name: str = "fake", fails_on: int | None = None) -> None:
         self.name, self.fails_on, self.tasks = name, fails_on, []
@@ -110,6 +114,25 @@ def test_only_what_is_missing_is_done_and_repeats_may_be_added(cohort, fake, tmp
     assert len(fake.tasks) == 3 + 4 and asked.plan(["fake"])["done"].all()
 
 
+def test_what_is_damaged_or_of_older_code_is_done_again(cohort, fake, tmp_path, monkeypatch, caplog):
+    asked = Study(tmp_path, cohort, one(1), external={"other": cohort})
+    crossval.run_study(asked, ["fake"])
+    external = asked.path(Run("fake", 0, 2), external="other")
+    for file in (tmp_path / "fake" / "r0f0.parquet", external):
+        file.write_bytes(file.read_bytes()[:-1] + b"2")
+    crossval.run_study(asked, ["fake"])
+    assert len(fake.tasks) == 3 + 2 and asked.plan(["fake"])["done"].all()
+    assert [message.partition(":")[0] for message in caplog.messages] == [
+        str(tmp_path / "fake" / "r0f0.parquet"),
+        str(external),
+    ]
+    with monkeypatch.context() as patch:
+        patch.setattr(study, "code_of", lambda _: {"hash": "another"})
+        assert (asked.plan(["fake"])["state"] == "older code").all()
+        crossval.run_study(asked, ["fake"])
+    assert len(fake.tasks) == 5 + 3 and len(caplog.messages) == 2
+
+
 def one(repeats: int, **changes) -> Profile:
     return dataclasses.replace(TINY, repeats=repeats, **changes)
 
@@ -141,6 +164,71 @@ def test_a_run_in_another_s_hands_is_waited_for_and_not_done_twice(cohort, fake,
     crossval.run_study(asked, ["fake"])
     other.join()
     assert len(fake.tasks) == 3 and file.read_bytes() == table
+
+
+class Silent(Fake):
+    """An approach that gives no number for some images."""
+
+    title = "fake"
+
+    def __init__(self, images: slice) -> None:
+        super().__init__()
+        self.images = images
+
+    def fit(self, task):
+        fitted, training = super().fit(task)
+
+        def predict(pixels):
+            answer = fitted.predict(pixels)
+            answer["prob_P"][self.images] = np.nan
+            return answer
+
+        return SimpleNamespace(predict=predict), training
+
+
+def test_no_number_is_no_answer_and_is_said(cohort, tmp_path, monkeypatch):
+    monkeypatch.setitem(registry.APPROACHES, "fake", Silent(slice(0, 2)))
+    asked = Study(tmp_path, cohort, one(1))
+    crossval.run_study(asked, ["fake"])
+    said = plan.describe(asked.plan(["fake"]), 1)
+    assert said.count("gave no number for 2 images") == 3 and "no answer: fake r0f1" in said
+    assert len(tables.read_rows(tmp_path)) == len(cohort)
+    answers = tables.read_runs(tmp_path)
+    assert len(answers) == len(cohort) - 6 and answers["prob_P"].notna().all()
+    text = report(tmp_path)
+    assert "fake gave no number 6 times (r0f0, r0f1, r0f2); these count nowhere" in text
+
+
+def test_a_model_that_answers_nothing_is_a_failure(cohort, tmp_path, monkeypatch):
+    monkeypatch.setitem(registry.APPROACHES, "fake", Silent(slice(None)))
+    asked = Study(tmp_path, cohort, one(1))
+    with pytest.raises(InputError, match="3 of 3 runs failed.*no number for any of"):
+        crossval.run_study(asked, ["fake"])
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+@pytest.mark.parametrize(
+    "error, said",
+    [
+        (OSError(28, "No space left on device", "/x"), "/x: no space left on the disk"),
+        (MemoryError(), "not enough memory"),
+    ],
+)
+def test_what_the_machine_refuses_is_the_fault_of_a_run(error, said, cohort, tmp_path, monkeypatch):
+    one_fake = Fake()
+    monkeypatch.setitem(registry.APPROACHES, "fake", one_fake)
+    fit = one_fake.fit
+
+    def refused(task):
+        found = fit(task)
+        if len(one_fake.tasks) == 2:
+            raise error
+        return found
+
+    monkeypatch.setattr(one_fake, "fit", refused)
+    with pytest.raises(InputError, match=f"1 of 3 runs failed, all others are done: fake r0f1: {said}"):
+        crossval.run_study(Study(tmp_path, cohort, one(1)), ["fake"])
+    assert len(list(tmp_path.rglob("*.parquet"))) == 2 and not list(tmp_path.rglob(".*.part"))
 
 
 # From here on real processes, as a user starts them.
@@ -198,7 +286,8 @@ def test_killed_in_any_way_it_leaves_no_process_and_ends_with_the_same_predictio
         else:
             process.send_signal(how)
         said = process.communicate(timeout=60)[1]
-        assert process.returncode == (130 if how == signal.SIGINT else -how) and "Traceback" not in said, said
+        ends = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
+        assert process.returncode == ends[how] and "Traceback" not in said, said
         deadline = time.monotonic() + 10
         while group(process.pid) and time.monotonic() < deadline:
             time.sleep(0.1)

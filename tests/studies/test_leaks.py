@@ -20,7 +20,7 @@ from sdnet_lib.models.registry import find
 from sdnet_lib.studies import crossval
 from sdnet_lib.studies.study import Run, Study
 
-TINY = Profile("tiny", 24, 32, 32, 8, 3, 1, 1, 3, "tf_efficientnet_lite0", 1, (1.0, 0.01))
+TINY = Profile("tiny", 24, 32, 32, 16, 3, 1, 1, 3, "tf_efficientnet_lite0", 1, (1.0, 0.01))
 RUN = ("covid-sdnet", "resnet50", "darkcovidnet")
 
 
@@ -67,8 +67,13 @@ def test_no_leak_through_measured_normalisation_in_a_run(runs):
     assert said(runs[0], "darkcovidnet") == said(runs[1], "darkcovidnet")
 
 
+def generators(folder):
+    (file,) = (f for f in (folder / ".shared").glob("r0f0-*.safetensors") if ".twins" not in f.name)
+    return file
+
+
 def test_no_leak_through_the_generators(runs):
-    first, second = (load_file(next((one.folder / ".shared").glob("*.safetensors"))) for one in runs)
+    first, second = (load_file(generators(one.folder)) for one in runs)
     assert len(first) > 100 and first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
 
@@ -109,7 +114,8 @@ def test_an_approach_is_never_handed_a_tested_image(make_cohort, tmp_path, monke
         name=real.name,
         crops=real.crops,
         image_size=real.image_size,
-        read=real.read,
+        prepare=real.prepare,
+        module=real.module,
         fit=lambda task: handed.append(task) or real.fit(task),
     )
     monkeypatch.setitem(registry.APPROACHES, "resnet50", spy)

@@ -73,11 +73,32 @@ def test_what_was_made_is_not_made_again(tmp_path):
 
     def make() -> dict:
         made.append(1)
-        return {"pixels": np.arange(3), "table": pd.DataFrame({"a": [1.5]})}
+        return {"pixels": np.arange(3)}
 
-    first, again = (published.kept(tmp_path / "made" / "x.joblib", make) for _ in range(2))
-    assert made == [1] and list(again["pixels"]) == [0, 1, 2] and again["table"].equals(first["table"])
+    def table() -> pd.DataFrame:
+        made.append(2)
+        return pd.DataFrame({"a": [1.5, np.nan], "b": ["x", ""]})
+
+    for _ in range(2):
+        assert list(published.kept(tmp_path / "made" / "x.npz", make)["pixels"]) == [0, 1, 2]
+        pd.testing.assert_frame_equal(published.kept(tmp_path / "made" / "y.parquet", table), table())
+    assert made == [1, 2, 2, 2]
     assert 0 <= published.hours(tmp_path / "made") < 0.01
+
+
+def test_damage_to_what_is_stored_is_named(results):
+    published.store("pointing", {"": pd.DataFrame({"mean": [0.5]})}, {"code": "ab"})
+    (results / "pointing.csv").write_text("mean\n0.6000\n")
+    with pytest.raises(InputError, match=r"pointing\.csv: damaged or replaced"):
+        published.load("pointing")
+
+
+def test_a_result_of_an_early_version_is_loaded_and_that_is_said_once(results, caplog):
+    published.store("pointing", {"": pd.DataFrame({"mean": [0.5]})}, {"code": "ab"})
+    write_json(results / "pointing.json", {"code": "ab"})
+    for _ in range(2):
+        assert published.load("pointing")[1]["code"] == "ab"
+    assert caplog.messages == [f"{results / 'pointing.json'}: no checksums, as early versions wrote it"]
 
 
 def test_stored_results_name_a_command_that_exists_today():

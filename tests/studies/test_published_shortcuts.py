@@ -11,7 +11,7 @@ from sdnet_lib.models.backbones import LITE0
 from sdnet_lib.studies import published
 from sdnet_lib.studies import published_shortcuts as experiments
 
-TINY = Profile("tiny", 24, 32, 32, 8, 1, 1, 1, 2, LITE0)
+TINY = Profile("tiny", 24, 32, 32, 16, 1, 1, 1, 2, LITE0)
 
 
 def make_cohort(folder, source: str) -> pd.DataFrame:

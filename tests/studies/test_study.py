@@ -4,13 +4,20 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
+from sdnet_lib.checksums import write_seal
 from sdnet_lib.config import PROFILES, Profile
 from sdnet_lib.files import InputError, write_json, write_text
 from sdnet_lib.models import registry
-from sdnet_lib.studies import crossval
-from sdnet_lib.studies.study import Run, Study
+from sdnet_lib.studies import crossval, plan
+from sdnet_lib.studies import study as study_module
+from sdnet_lib.studies.study import STATES, Run, Study
 
-TINY = Profile("tiny", 24, 32, 32, 8, 1, 1, 2, 3, "tf_efficientnet_lite0")
+TINY = Profile("tiny", 24, 32, 32, 16, 1, 1, 2, 3, "tf_efficientnet_lite0")
+
+
+def finish(study: Study, run: Run) -> None:
+    write_text(study.path(run), "predictions")
+    write_seal(study.path(run, ".json"), study.provenance(run, {}, 3), *study.files(run))
 
 
 def test_a_folder_holds_one_study(toy_cohort, tmp_path):
@@ -20,6 +27,9 @@ def test_a_folder_holds_one_study(toy_cohort, tmp_path):
         (Study(tmp_path, toy_cohort, TINY, seed=1), "seed 0 there, 1 asked for"),
         (Study(tmp_path, toy_cohort, replace(TINY, image_size=48)), "image_size 32 there, 48 asked for"),
         (Study(tmp_path, toy_cohort, TINY, external={"other": toy_cohort}), "external"),
+        (Study(tmp_path, toy_cohort, TINY, match_negatives=True), "match_negatives False there"),
+        (Study(tmp_path, toy_cohort, replace(TINY, weights="none")), "weights available there, none asked"),
+        (Study(tmp_path, toy_cohort, replace(TINY, budget="equal-steps")), "budget own-recipe there"),
     ):
         with pytest.raises(InputError, match=f"another study.*{what}"):
             other.open()
@@ -30,7 +40,9 @@ def test_a_study_of_an_older_version_goes_on(toy_cohort, tmp_path):
     study = Study(tmp_path, toy_cohort, TINY, external={"other": toy_cohort})
     study.open()
     stored = json.loads((tmp_path / "study.json").read_text())
+    del stored["files"], stored["checksum"]
     stored["elsewhere"] = stored.pop("external")
+    del stored["match_negatives"], stored["profile"]["budget"], stored["profile"]["weights"]
     profile = stored["profile"]
     profile["side"], profile["image_size"] = profile["image_size"], profile.pop("radiograph_size")
     write_json(tmp_path / "study.json", stored)
@@ -41,30 +53,58 @@ def test_a_study_of_an_older_version_goes_on(toy_cohort, tmp_path):
 
 def test_a_run_is_done_when_all_that_it_should_leave_is_there(toy_cohort, tmp_path):
     study, run = Study(tmp_path, toy_cohort, TINY), Run("resnet50", 0, 1)
-    write_text(study.path(run, ".json"), "{}")
-    assert not study.done(run)
-    write_text(study.path(run), "")
+    finish(study, run)
     assert study.done(run) and not replace(study, keep_models=True).done(run)
+    assert not replace(study, external={"other": toy_cohort}).done(run)
+    study = replace(study, keep_models=True)
     write_text(study.path(run, ".safetensors"), "")
-    assert replace(study, keep_models=True).done(run)
+    assert study.state(run)[0] == "damaged"  # not of this run
+    finish(study, run)
+    assert study.done(run)
+    study.path(run).unlink()
+    assert study.state(run) == ("missing", "")
     assert study.path(run, external="other") == tmp_path / "on-other" / "resnet50" / "r0f1.parquet"
 
 
 def test_a_plan_says_what_is_known(toy_cohort, tmp_path):
     study = Study(tmp_path, toy_cohort, TINY)
-    text = crossval.describe(study.plan(["resnet50"]), 2)
+    text = plan.describe(study.plan(["resnet50"]), 2)
     assert "0 of 6 runs done, 2 at a time" in text and text.count("unknown") == 2
     assert not list(tmp_path.iterdir())
-    table = pd.DataFrame({"approach": "a", "done": [True, False, False, False], "seconds": 60.0})
-    assert crossval.describe(table, 2).splitlines()[1].split() == ["a", "1", "3", "60", "1.5"]
+    table = pd.DataFrame(
+        {"approach": "a", "state": ["done", "unchecked", *STATES[2:]], "seconds": 60.0, "silent": 0}
+    )
+    _, line, *notes = plan.describe(table, 2).splitlines()
+    assert line.split() == ["a", "2", "1", "1", "1", "60", "1.5"]
+    assert notes == [
+        "runs of older code, and damaged ones, are done again",
+        "1 of those done are of an early version, without checksum and version of code",
+        "2 of 5 runs done, 2 at a time",
+    ]
 
 
-def test_a_broken_origin_is_named(toy_cohort, tmp_path):
+def test_a_run_of_other_code_or_with_damage_is_not_done(toy_cohort, tmp_path, monkeypatch):
+    study, run = Study(tmp_path, toy_cohort, TINY), Run("resnet50", 0, 0)
+    finish(study, run)
+    for file in (study.path(run), study.path(run, ".json")):
+        content = file.read_bytes()
+        file.write_bytes(content[:-3] + b"x" + content[-2:])
+        assert study.state(run)[0] == "damaged" and str(file) in study.state(run)[1]
+        file.write_bytes(content)
+    assert study.state(run) == ("done", "")
+    monkeypatch.setattr(study_module, "code_of", lambda _: {"hash": "another"})
+    assert study.state(run) == ("older code", "")
+    assert list(study.plan(["resnet50"])["state"]) == ["older code"] + ["missing"] * 5
+    assert "resnet50                     0           1        0        5" in plan.describe(
+        study.plan(["resnet50"]), 1
+    )
+
+
+def test_a_run_of_an_early_version_counts_as_done(toy_cohort, tmp_path):
     study, run = Study(tmp_path, toy_cohort, TINY), Run("resnet50", 0, 0)
     write_text(study.path(run), "")
-    write_text(study.path(run, ".json"), "{")
-    with pytest.raises(InputError, match=r"r0f0\.json"):
-        study.plan(["resnet50"])
+    write_json(study.path(run, ".json"), {"seconds": 3, "code": {"version": "0.1.0", "hash": "313d3c1def0d"}})
+    assert study.done(run) and list(study.plan(["resnet50"])["seconds"]) == [3] * 6
 
 
 def test_copies_of_a_picture_under_two_patients_stay_in_one_part(toy_cohort, tmp_path):
@@ -99,3 +139,12 @@ def test_normal_pcr_can_be_left_out(toy_cohort):
     assert len(kept) == len(toy_cohort) - 4 and "Normal-PCR+" not in set(kept["severity"])
     with pytest.raises(InputError, match="nothing to leave out"):
         crossval.without_normal_pcr(kept)
+
+
+def test_one_row_cannot_mix_two_starts(toy_cohort, tmp_path):
+    study, run = Study(tmp_path, toy_cohort, TINY), Run("mobilenet", 0, 0)
+    write_json(study.path(run, ".json"), {"training": {"deep": {"weights": "none"}}})
+    study.check_start(Run("mobilenet", 0, 1), {"weights": "none"})
+    study.check_start(Run("resnet50", 0, 1), {"weights": "imagenet"})
+    with pytest.raises(InputError, match="r0f1 starts from imagenet, but r0f0 started from none: one row"):
+        study.check_start(Run("mobilenet", 0, 1), {"weights": "imagenet"})

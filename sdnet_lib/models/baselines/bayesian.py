@@ -56,7 +56,7 @@ class BayesianResNet(nn.Module):
         return self.head(self.body(x))
 
 
-def network(image_size: int, classes: int = 2, weights: str | None = None) -> BayesianResNet:
+def network(image_size: int, classes: int = 2, weights: str = "none") -> BayesianResNet:
     """Return a Bayesian ResNet50V2.
 
     Parameters
@@ -65,9 +65,8 @@ def network(image_size: int, classes: int = 2, weights: str | None = None) -> Ba
         Height and width of the images in pixels, at least 32; no layer depends on it.
     classes : int
         Four in the article: normal, bacterial, viral, COVID-19.
-    weights : str, optional
-        Of the backbone, see `backbones.load_backbone`; if not given, ImageNet's where they can be had, else
-        random.
+    weights : str
+        Of the backbone, see `backbones.load_backbone`.
 
     Raises
     ------
@@ -78,7 +77,7 @@ def network(image_size: int, classes: int = 2, weights: str | None = None) -> Ba
         raise InputError(
             f"a ResNet halves an image five times: {image_size} pixels are too few, give at least 32"
         )
-    return BayesianResNet(classes, weights or available_weights(BACKBONE))
+    return BayesianResNet(classes, weights)
 
 
 class Predictor(predictors.Single):
@@ -163,7 +162,8 @@ CONFIG = TrainingConfig(
 
 def fit(task: Task) -> tuple[Predictor, dict]:
     """Train the Bayesian ResNet50V2."""
-    learner, notes = train(network, CONFIG, task)
+    weights = available_weights(BACKBONE, task.profile.weights)
+    learner, notes = train(partial(network, weights=weights), CONFIG, task)
     return Predictor.of(learner, seed=task.seed), notes
 
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import pandas as pd
 import torch
 from fastai.learner import Learner
 from fastai.torch_core import no_random
 from torch import nn
 from torch.nn import functional as F
 
-from sdnet_lib.data import images
 from sdnet_lib.data.cohort import LABELS
 from sdnet_lib.models import classifier
 from sdnet_lib.models.task import Task
@@ -42,7 +39,7 @@ def train(
     learner = untrained(build, config, task, classes)
     weights = learner.model.weights
     history = classifier.fit(learner, task.profile)
-    return learner, {"weights": weights} | classifier.summary(history)
+    return learner, {"weights": weights} | classifier.summary(learner, history)
 
 
 def untrained(
@@ -85,26 +82,3 @@ def resize_plainly(image: np.ndarray, image_size: int) -> np.ndarray:
         torch.as_tensor(image)[None, None].float(), (image_size, image_size), mode="bilinear"
     )[0, 0]
     return (255 * small).round().clamp(0, 255).byte().numpy()
-
-
-def read_with(prepare: Callable[[np.ndarray], np.ndarray], cohort: pd.DataFrame) -> np.ndarray:
-    """Read a cohort's images and prepare each.
-
-    Parameters
-    ----------
-    prepare : callable
-        From a grey image in [0, 1], (height, width), to a uint8 array, (image_size, image_size).
-    cohort : DataFrame
-        The column `file` is used.
-
-    Returns
-    -------
-    uint8 array, (n, image_size, image_size)
-
-    Raises
-    ------
-    sdnet_lib.data.images.ImageError
-        If a file is not a usable image.
-    """
-    with ThreadPoolExecutor() as pool:
-        return np.stack(list(pool.map(lambda file: prepare(images.read_gray(file)), cohort["file"])))

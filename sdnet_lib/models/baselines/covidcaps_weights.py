@@ -7,9 +7,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
-from sdnet_lib.files import InputError, whole
+from sdnet_lib.checksums import check_stamp, write_tensors
+from sdnet_lib.files import InputError
 from sdnet_lib.models.baselines.covidcaps_network import CovidCaps
 
 PUBLISHED = "weights-improvement-binary-86.h5"  # trained on COVIDx alone, the start that is recommended
@@ -47,8 +48,7 @@ def convert(file: str | Path, out: str | Path) -> dict[str, torch.Tensor]:
         As `read_keras`.
     """
     state = read_keras(file)
-    with whole(out) as part:
-        save_file(state, part)
+    write_tensors(out, state, {})
     return state
 
 
@@ -149,6 +149,7 @@ def load(file: str | Path, classes: int = 2) -> CovidCaps:
 
 def _read(file: Path) -> dict[str, torch.Tensor]:
     try:
+        check_stamp(file)
         state = load_file(file)
         CovidCaps(state["last.kernel"].shape[1]).load_state_dict(state)
     except Exception as error:  # no such file, not a safetensors file, or other tensors

@@ -21,7 +21,7 @@ from sdnet_lib.models.training_config import TrainingConfig
 HIDDEN = (1000, 750)  # units of the classifier's two layers
 
 
-def network(image_size: int, classes: int = 2, weights: str | None = None) -> nn.Sequential:
+def network(image_size: int, classes: int = 2, weights: str = "none") -> nn.Sequential:
     """Return a MobileNetV2 with two hidden layers, float (n, 3, image_size, image_size) to (n, classes).
 
     From ImageNet the stem and the first inverted residual stay as they are: they are the first ten layers as
@@ -34,9 +34,8 @@ def network(image_size: int, classes: int = 2, weights: str | None = None) -> nn
         200 x 266.
     classes : int
         Two or three in the article.
-    weights : str, optional
-        Of the backbone, see `backbones.load_backbone`; if not given, ImageNet's where they can be had, else
-        random.
+    weights : str
+        Of the backbone, see `backbones.load_backbone`.
 
     Returns
     -------
@@ -52,7 +51,6 @@ def network(image_size: int, classes: int = 2, weights: str | None = None) -> nn
         raise InputError(
             f"MobileNet halves an image five times: {image_size} pixels are too few, give at least 32"
         )
-    weights = weights or available_weights(MOBILENET)
     body = load_backbone(MOBILENET, weights).body
     body.features[:2].requires_grad_(weights == "none")
     head = nn.Sequential(
@@ -84,7 +82,8 @@ CONFIG = TrainingConfig(
 
 def fit(task: Task) -> tuple[Single, dict]:
     """Train it by the article's configuration."""
-    learner, notes = train(network, CONFIG, task)
+    weights = available_weights(MOBILENET, task.profile.weights)
+    learner, notes = train(partial(network, weights=weights), CONFIG, task)
     return Single.of(learner), notes
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
-from filelock import FileLock
 from torch import Tensor, nn
 
+from sdnet_lib.checksums import kept_file
+from sdnet_lib.code_version import code_version
 from sdnet_lib.config import Profile
 from sdnet_lib.data.cohort import LABELS
 from sdnet_lib.models.fucitnet import networks, training, twins
@@ -57,21 +60,23 @@ def run_generator(generator: nn.Module, colours: Tensor) -> Tensor:
 
 def shared_generators(task: Task) -> twins.Fitted:
     """Train the generators of this part, or take those that another approach trained on the same part."""
-    file, checkpoint = task.shared.with_suffix(".safetensors"), task.shared.with_suffix(".checkpoint")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(task.shared.with_suffix(".lock")):
-        if not file.exists():
-            fitted = training.fit(
-                task.pixels,
-                task.cohort["label"].to_numpy(),
-                task.train,
-                task.valid,
-                profile=task.profile,
-                seed=task.seed,
-                checkpoint=checkpoint,
-            )
-            twins.save(fitted, file)
-        return twins.load(file)
+    # those of other code would be stale
+    shared = task.shared.with_name(f"{task.shared.name}-{code_version(training.__name__)}")
+
+    def make(part: Path) -> dict:
+        fitted = training.fit(
+            task.pixels,
+            task.cohort["label"].to_numpy(),
+            task.train,
+            task.valid,
+            profile=task.profile,
+            seed=task.seed,
+            checkpoint=shared.with_suffix(".checkpoint"),
+        )
+        twins.save(fitted, part)
+        return fitted.origin
+
+    return twins.load(kept_file(shared.with_suffix(".safetensors"), make))
 
 
 def fit(task: Task) -> tuple[Fucitnet, dict]:

@@ -6,7 +6,7 @@ At the paper's sizes one training takes hours on a GPU, and after the search for
 from __future__ import annotations
 
 import copy
-import pickle
+import io
 import random
 from pathlib import Path
 
@@ -16,9 +16,10 @@ from fastai.callback.core import Callback, CancelFitException
 from fastai.learner import Recorder
 from torch import nn
 
+from sdnet_lib.checksums import beside, made_again, read_seal, write_seal
 from sdnet_lib.config import pick_device, set_seed
 from sdnet_lib.data.cohort import LABELS
-from sdnet_lib.files import InputError, whole
+from sdnet_lib.files import InputError, write_bytes
 
 TERMS = [f"{term}_{label}" for term in ("mse", "perceptual", "cross_entropy", "loss") for label in LABELS]
 COLUMNS = ["epoch", *TERMS, "classifier_loss", "valid_loss", "valid_accuracy", "valid_mse"]
@@ -39,7 +40,8 @@ class Checkpoint(Callback):
     seed : int
         Of the run.
     file, key : Path or None, str
-        Written after each epoch, and what must be the same in a file to go on from it.
+        Written after each epoch, and what must be the same in a file to go on from it. A damaged file is
+        passed over, which one line says.
 
     Attributes
     ----------
@@ -51,14 +53,14 @@ class Checkpoint(Callback):
     Raises
     ------
     InputError
-        If `file` is there but cannot be read, or is of other data or settings.
+        If `file` is of other data or settings.
     """
 
     order = Recorder.order + 1
 
     def __init__(self, networks: nn.Module, patience: int, seed: int, file: Path | None, key: str) -> None:
         self.networks, self.patience, self.seed, self.file, self.key = networks, patience, seed, file, key
-        self.state = _read(file, key) if file and file.exists() else {}
+        self.state = _read(file, key) if file and not made_again(file) else {}
         self.history: list[dict[str, float]] = self.state.get("history", [])
         self.best, self.best_weights = self.state.get("best", 0), self.state.get("best_weights", {})
 
@@ -104,23 +106,25 @@ class Checkpoint(Callback):
 
     def _write(self, file: Path) -> None:
         state = {
-            "key": self.key,
             "history": self.history,
             "best": self.best,
             "best_weights": self.best_weights,
             "weights": self.networks.state_dict(),
             "trainers": [part.state_dict() for part in self._trainers()],
         }
-        with whole(file) as part:
-            torch.save(state, part)
+        content = io.BytesIO()  # torch would not say why it cannot write a file
+        torch.save(state, content)
+        write_bytes(file, content.getvalue())
+        write_seal(beside(file), {"key": self.key, "epochs": len(self.history)}, file)
+
+
+def remove(file: Path) -> None:
+    """Remove a checkpoint that nobody goes on from any more."""
+    for one in (file, beside(file)):
+        one.unlink(missing_ok=True)
 
 
 def _read(file: Path, key: str) -> dict:
-    try:
-        state = torch.load(file, pick_device(), weights_only=True)
-        found = state["key"]
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError) as error:
-        raise InputError(f"{file}: not a checkpoint, or a damaged one; delete it to start anew") from error
-    if found != key:
+    if read_seal(beside(file), file)["key"] != key:
         raise InputError(f"{file}: the checkpoint of other data or settings; delete it to start anew")
-    return state
+    return torch.load(file, pick_device(), weights_only=True)

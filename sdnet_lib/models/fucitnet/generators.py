@@ -61,7 +61,7 @@ def generator(variant: str = "paper") -> nn.Sequential:
     variant : str
         ``paper``: batch normalisation over the batch, and a start at the identity (our choice: the paper does
         not say how to start, and from random weights the first images would be noise). ``code``: one image's
-        statistics at a time, and random weights.
+        statistics at a time, and random weights, the scales of batch normalisation too.
     """
     check_variant(variant)
     norm = PerImageNorm if variant == "code" else nn.BatchNorm2d
@@ -71,6 +71,8 @@ def generator(variant: str = "paper") -> nn.Sequential:
     network = nn.Sequential(OrderedDict(block1=head, **blocks, block7=tail))
     if variant == "paper":
         _start_at_the_identity(network)
+    else:
+        _scale_at_random(network)
     return network
 
 
@@ -94,3 +96,10 @@ def _start_at_the_identity(network: nn.Sequential) -> None:
         nn.init.zeros_(block.bn2.weight[:COLOURS])
     nn.init.dirac_(tail.weight)
     nn.init.zeros_(tail.bias)
+
+
+def _scale_at_random(network: nn.Module) -> None:
+    """Draw the scales of batch normalisation from 0 to 1, as the PyTorch of the authors' code (1.1) did."""
+    for part in network.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            nn.init.uniform_(part.weight)

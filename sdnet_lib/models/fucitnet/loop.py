@@ -5,6 +5,8 @@ Each batch moves all three once, by gradients from one forward pass of the gener
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import torch
@@ -111,11 +113,14 @@ class Twins(Callback):
         self.learn.yb = (self.y.repeat(len(twins)),)
 
     def _step(self, twins: Tensor, images: Tensor) -> None:
-        self.model.eval()  # its statistics stay as they are, and each image's loss is its own
-        terms = losses(twins, images, self.y, self.model, self.perceptual, self.weight, self.variant)
-        self.model.train()
+        with _judging(self.model, self.variant):
+            terms = losses(twins, images, self.y, self.model, self.perceptual, self.weight, self.variant)
         with torch.autocast(images.device.type, enabled=False):
-            self.scaler.scale(terms.total.sum()).backward(inputs=list(self.generators.parameters()))
+            if self.variant == "paper":  # of the sum each has its own gradient
+                self.scaler.scale(terms.total.sum()).backward(inputs=list(self.generators.parameters()))
+            else:
+                for network, total in zip(self.generators, terms.total, strict=True):
+                    self.scaler.scale(total).backward(inputs=list(network.parameters()), retain_graph=True)
             for optimiser in self.optimisers:
                 self.scaler.step(optimiser)
                 optimiser.zero_grad()
@@ -125,6 +130,24 @@ class Twins(Callback):
         """Note the classifier's loss after those of the generators."""
         if self.training:
             self.rows[-1] = torch.cat([self.rows[-1], self.loss.detach().view(1)])
+
+
+@contextmanager
+def _judging(classifier: nn.Module, variant: str) -> Iterator[None]:
+    """Let the classifier judge twins for the generators' loss; its running statistics stay as they are.
+
+    In the paper's variant each image's loss is its own, as in inference. The authors' program has one forward
+    pass for this loss and the classifier's, hence the statistics of the batch.
+    """
+    classifier.train(variant == "code")
+    norms = [part for part in classifier.modules() if isinstance(part, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    yield
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    classifier.train()
 
 
 def learner(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sdnet_lib.config import LITE0
+from sdnet_lib.config import AVAILABLE, IMAGENET, LITE0
 from sdnet_lib.files import InputError
 from sdnet_lib.models.backbones import Normalise, load_backbone
 
@@ -29,7 +29,7 @@ class Losses(NamedTuple):
     total: Tensor
 
 
-def perceptual_network(normalise: bool = True) -> tuple[nn.Module, str]:
+def perceptual_network(normalise: bool = True, weights: str = AVAILABLE) -> tuple[nn.Module, str]:
     """Return the frozen features that the perceptual loss compares, and their name.
 
     VGG-16 through its fifth pooling (31 layers), trained on ImageNet. Where its weights cannot be had, what
@@ -42,11 +42,20 @@ def perceptual_network(normalise: bool = True) -> tuple[nn.Module, str]:
     normalise : bool
         Whether ImageNet's mean and spread are applied to the input, in [0, 1], first. The authors' code
         does not.
+    weights : str
+        `Profile.weights`.
+
+    Raises
+    ------
+    InputError
+        If ImageNet's weights are wanted and VGG-16's cannot be had.
     """
     try:
         body, mean, std = load_backbone("vgg16")
         features, name = body.features, "vgg16 imagenet"
     except InputError:
+        if weights == IMAGENET:
+            raise
         body, mean, std = load_backbone(LITE0)
         features, name = _lite0_features(body), f"{LITE0} imagenet (VGG-16 could not be had)"
     first = Normalise(mean, std) if normalise else nn.Identity()
@@ -90,6 +99,8 @@ def losses(
         The paper's lambda.
     variant : str
         ``code`` adds total variation, and divides lambda by the number of generators (see `cross_entropies`).
+        There the classifier is in train mode, so that its batch statistics tie the generators together: the
+        gradient of a generator is that of its own total, no longer that of their sum.
     """
     features = perceptual(twins.flatten(0, 1)).unflatten(0, twins.shape[:2])
     with torch.no_grad():
@@ -117,8 +128,8 @@ def cross_entropies(logits: Tensor, targets: Tensor, variant: str = "paper") -> 
         The true classes.
     variant : str
         ``paper``: the mean over what generator k made of class k. ``code``: the mean over what all generators
-        made of class k. Nothing but what generator k made has a gradient for it, so that there lambda
-        weighs half as much with two generators.
+        made of class k. Of that only what generator k made moves it, but for the classifier's batch
+        statistics, so that there lambda weighs half as much with two generators.
 
     Returns
     -------
@@ -127,10 +138,7 @@ def cross_entropies(logits: Tensor, targets: Tensor, variant: str = "paper") -> 
     """
     of_class = F.one_hot(targets, logits.shape[-1]).float()
     means = -(logits.log_softmax(-1) * of_class).sum(1) / of_class.sum(0).clamp(min=1)  # generator x class
-    own = means.diagonal()
-    if variant == "paper":
-        return own
-    return (own + (means.sum(0) - own).detach()) / len(means)
+    return means.diagonal() if variant == "paper" else means.mean(0)
 
 
 def total_variation(images: Tensor) -> Tensor:

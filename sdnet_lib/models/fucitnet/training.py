@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,17 +19,25 @@ from fastai.data.core import DataLoaders
 from fastai.torch_core import no_random
 from torch import nn
 
-from sdnet_lib.config import Profile, pick_device
+from sdnet_lib.config import OWN_RECIPE, Profile, one_thread, pick_device
 from sdnet_lib.data.cohort import LABELS
 from sdnet_lib.files import InputError, digest
+from sdnet_lib.files.temporary import private_folder
 from sdnet_lib.models.backbones import available_weights
-from sdnet_lib.models.fucitnet.checkpoints import Checkpoint
+from sdnet_lib.models.fucitnet.checkpoints import Checkpoint, remove
 from sdnet_lib.models.fucitnet.generators import check_variant
 from sdnet_lib.models.fucitnet.loop import learner
 from sdnet_lib.models.fucitnet.losses import perceptual_network
 from sdnet_lib.models.fucitnet.networks import Networks, start
 from sdnet_lib.models.fucitnet.twins import Fitted
-from sdnet_lib.models.training_config import UNCHANGED, TrainingConfig, loader, training_loader
+from sdnet_lib.models.training_config import (
+    UNCHANGED,
+    TrainingConfig,
+    budgeted,
+    loader,
+    steps_an_epoch,
+    training_loader,
+)
 
 SMALLEST_SIZE = 32  # pixels: VGG-16 halves them five times
 SEARCH = 4  # a lambda is tried for a fourth of the epochs
@@ -89,7 +97,7 @@ def fit(
     profile : Profile
         Its `generator_epochs`, `lambdas`, `generator_backbone`, `batch` and `patience` are used.
     seed : int
-        Same seed, number of threads and machine: same networks.
+        Same seed and machine, same networks, however many threads there are.
     variant : str
         ``paper``: its description. ``code``: its authors' program, which starts generators from random
         weights, normalises each image in them by itself, normalises none in front of the pretrained networks,
@@ -103,31 +111,44 @@ def fit(
     ------
     InputError
         If images or labels cannot be used, a part is empty or lacks a class, the loss is not a number, or the
-        checkpoint is damaged, or of other data or settings.
+        checkpoint is of other data or settings.
     """
     check_variant(variant)
-    parts = _parts(pixels, labels, train, valid)
+    profile, parts = _in_budget(profile), _parts(pixels, labels, train, valid)
     with no_random(seed):  # building a network draws random numbers, even if a file then fills it
-        features = perceptual_network(normalise=variant == "paper")
-        weights = available_weights(profile.generator_backbone)
+        features = perceptual_network(variant == "paper", profile.weights)
+        weights = available_weights(profile.generator_backbone, profile.weights)
     setup = Setup(parts, *features, weights, profile, variant, seed)
-    with tempfile.TemporaryDirectory() as folder:
-        stem = Path(checkpoint or Path(folder) / "fucitnet")
+    with private_folder() as folder:
+        stem = Path(checkpoint or folder / "fucitnet")
         files = {weight: stem.with_name(f"{stem.name}.lambda-{weight:g}") for weight in profile.lambdas}
         tried = _try_all(setup, files) if len(files) > 1 else []
         weight = min(tried, key=lambda row: row["valid_loss"])["lambda"] if tried else profile.lambdas[0]
         keep = files[weight] if checkpoint or tried else None
         trained = train_with(setup, weight, profile.generator_epochs, keep)  # after a trial, goes on
         for file in files.values():
-            file.unlink(missing_ok=True)
+            remove(file)
     origin = settings(setup) | {
         "lambda": weight,
         "lambdas_tried": tried,
         "epochs": len(trained.history),
         "best_epoch": trained.best,
+        "steps": len(trained.history) * steps_an_epoch(_config(setup), len(parts[0][0])),
     }
     minus, plus = trained.networks.generators
     return Fitted(plus.eval(), minus.eval(), trained.networks.classifier.eval(), trained.history, origin)
+
+
+def _in_budget(profile: Profile) -> Profile:
+    """Return the profile with as many epochs as its budget has; in equal steps none stops before the end."""
+    if profile.budget == OWN_RECIPE:
+        return profile
+    return replace(profile, generator_epochs=profile.epochs, patience=profile.epochs)
+
+
+def _config(setup: Setup) -> TrainingConfig:
+    """Return how images are served; optimisers and stopping are those of `loop` and `checkpoints`."""
+    return budgeted(TrainingConfig(batch=setup.profile.batch), setup.profile, len(setup.parts[0][0]))
 
 
 def _try_all(setup: Setup, files: dict[float, Path]) -> list[dict[str, float]]:
@@ -167,16 +188,17 @@ def train_with(setup: Setup, weight: float, epochs: int, file: Path | None) -> T
     Raises
     ------
     InputError
-        If the loss is not a number, or the file is damaged, or of other data or settings.
+        If the loss is not a number, or the file is of other data or settings.
     """
     with ExitStack() as stack:
+        stack.enter_context(one_thread())
         stack.enter_context(no_random(setup.seed))
         networks = start(setup.profile.generator_backbone, setup.weights, setup.variant)
         checkpoint = Checkpoint(networks, setup.profile.patience, setup.seed, file, _key(setup, weight))
-        batch, (first, second) = setup.profile.batch, setup.parts
+        config, (first, second) = _config(setup), setup.parts
         loaders = DataLoaders(
-            training_loader(*first, UNCHANGED, TrainingConfig(batch=batch)),
-            loader(*second, UNCHANGED, batch),
+            training_loader(*first, UNCHANGED, config),
+            loader(*second, UNCHANGED, config.batch),
             device=pick_device(),
         )
         loop = learner(loaders, networks, setup.perceptual, weight, setup.variant)
@@ -208,6 +230,7 @@ def settings(setup: Setup) -> dict:
         "side": int(setup.parts[0][0].shape[-1]),
         "images": [len(images) for images, _ in setup.parts],
         "batch": setup.profile.batch,
+        "budget": setup.profile.budget,
         "seed": setup.seed,
     }
 

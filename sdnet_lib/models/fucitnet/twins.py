@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
@@ -14,17 +15,16 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import nn
 from tqdm import tqdm
 
-from sdnet_lib.config import pick_device
+from sdnet_lib.checksums import check_stamp, write_tensors
+from sdnet_lib.config import one_thread, pick_device
 from sdnet_lib.data.cohort import write_cohort
-from sdnet_lib.data.images import ImageError
-from sdnet_lib.files import InputError, one_line, whole, write_json
-from sdnet_lib.models.classifier import read_pixels
+from sdnet_lib.data.images import ImageError, write_picture
+from sdnet_lib.data.pixels import read_pixels
+from sdnet_lib.files import InputError, one_line, write_json
 from sdnet_lib.models.fucitnet.networks import start
 
 BATCH = 16
@@ -76,10 +76,16 @@ def transform(fitted: Fitted, pixels: np.ndarray, batch: int = BATCH) -> np.ndar
     float16 array, (n, 2, 3, image_size, image_size)
         x+ = G_P(x), then x- = G_N(x), clamped to [0, 1].
     """
+    return through((fitted.plus, fitted.minus), pixels, batch)
+
+
+def through(pair: Sequence[nn.Module], pixels: np.ndarray, batch: int = BATCH) -> np.ndarray:
+    """Return what two networks from image to image, x+ first, make of each image; see `transform`."""
     device = pick_device()
-    generators = [g.eval().to(device, memory_format=torch.channels_last) for g in (fitted.plus, fitted.minus)]
+    generators = [g.eval().to(device, memory_format=torch.channels_last) for g in pair]
     result = np.empty((len(pixels), len(SIGNS), 3, *pixels.shape[1:]), np.float16)
-    with torch.inference_mode(), torch.autocast(device.type, torch.float16, enabled=device.type == "cuda"):
+    mixed = torch.autocast(device.type, torch.float16, enabled=device.type == "cuda")
+    with torch.inference_mode(), one_thread(), mixed:
         for first in range(0, len(pixels), batch):
             grey = torch.from_numpy(pixels[first : first + batch]).to(device)[:, None] / 255
             images = grey.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
@@ -97,8 +103,7 @@ def save(fitted: Fitted, file: str | Path) -> None:
         for key, tensor in getattr(fitted, name).state_dict().items()
     }
     header = {"origin": json.dumps(fitted.origin), "history": json.dumps(fitted.history.to_dict("records"))}
-    with whole(file) as part:
-        save_file(tensors, part, metadata=header)
+    write_tensors(file, tensors, header)
 
 
 def load(file: str | Path) -> Fitted:
@@ -110,6 +115,7 @@ def load(file: str | Path) -> Fitted:
         If the file is missing, damaged or something else.
     """
     try:
+        check_stamp(Path(file))
         with safe_open(file, "pt") as stored:
             header = stored.metadata() or {}
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a dict
@@ -172,8 +178,7 @@ def write(fitted: Fitted, cohort: pd.DataFrame, folder: str | Path) -> pd.DataFr
             name = row["image_id"] + sign
             file = folder / "twins" / f"{quote(name, safe=' +')}.png"
             colours = np.rint(twin.astype(np.float32).transpose(1, 2, 0) * 255).astype(np.uint8)
-            with whole(file) as part:
-                Image.fromarray(colours).save(part, format="PNG")
+            write_picture(file, colours, format="PNG")
             rows.append(row | {"image_id": name, "file": str(file), "label4": row["label"] + sign})
     table = pd.DataFrame(rows, columns=[*cohort.columns, "label4"])
     if rows:

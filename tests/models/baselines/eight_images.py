@@ -24,7 +24,7 @@ def learn(network: nn.Module, config: TrainingConfig, classes=(0, 1), image_size
         error.backward()
         optimiser.step()
         optimiser.zero_grad()
-    raise AssertionError(f"eight images were not learned in {most} steps: the loss is {error:.2f}")
+    raise AssertionError(f"eight images were not learned in {most} steps: the loss is {error.item():.2f}")
 
 
 def size(network: nn.Module) -> int:

@@ -11,7 +11,7 @@ from sdnet_lib.models import classifier
 from sdnet_lib.models.baselines import bayesian
 from tests.models.baselines.eight_images import learn, size
 
-TINY = Profile("tiny", 12, 32, 32, 4, 1, 1, 1, 2, "resnet18")
+TINY = Profile("tiny", 12, 32, 32, 16, 1, 1, 1, 2, "resnet18")
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 32, 32), np.uint8)
 
 
@@ -34,7 +34,7 @@ def test_its_size_and_what_it_starts_from():
 
 
 def test_without_imagenet_s_weights_it_starts_from_random_ones(monkeypatch):
-    monkeypatch.setattr(bayesian, "available_weights", lambda name: "none")
+    monkeypatch.setattr(bayesian, "available_weights", lambda name, wanted: "none")
     assert bayesian.network(32).weights == "none"
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from sdnet_lib.data import images
+from sdnet_lib.data.pixels import read_pixels
 from sdnet_lib.models.baselines import covidcaps
 from sdnet_lib.models.baselines.covidcaps_network import network
 from tests.models.baselines.eight_images import learn
@@ -39,6 +40,6 @@ def test_it_learns_eight_images():
 def test_images_are_squeezed_without_antialiasing(tmp_path):
     stripes = np.tile([0.0, 1.0, 1.0, 0.0], (30, 10))
     images.write_gray(tmp_path / "stripes.png", stripes)
-    pixels = covidcaps.read_pixels(pd.DataFrame({"file": [tmp_path / "stripes.png"]}), 10)
+    pixels = read_pixels(pd.DataFrame({"file": [tmp_path / "stripes.png"]}), 10, covidcaps.prepare)
     assert pixels.shape == (1, 10, 10) and pixels.dtype == np.uint8
     assert (pixels == 255).all()  # the two pixels in the middle of four, not the mean of all

@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -6,12 +8,17 @@ from fastai.data.transforms import IntToFloatTensor
 from fastai.torch_core import TensorImageBW
 from fasttransform import Pipeline
 
+from sdnet_lib.config import LITE0, Profile
 from sdnet_lib.data import images
+from sdnet_lib.data.pixels import read_pixels
 from sdnet_lib.files import InputError
 from sdnet_lib.models.baselines import covidnet
+from sdnet_lib.models.baselines.common import untrained
 from sdnet_lib.models.baselines.covidnet_network import network
 from tests.models.baselines.eight_images import learn
+from tests.models.squares import squares
 
+SMALL = Profile("small", 24, 32, 32, 16, 1, 1, 1, 2, LITE0)
 COUNTS = np.repeat([0, 1, 2], [30, 25, 10])
 
 
@@ -83,15 +90,41 @@ def test_half_of_the_images_are_flipped():
     assert 0.4 < mirrored.float().mean() < 0.6
 
 
-def test_the_top_is_dropped_and_the_centre_cut_out(tmp_path):
-    image = np.tile(np.linspace(0, 0.5, 100)[:, None], (1, 60))
-    image[:8] = 1  # where a label is printed
-    images.write_gray(tmp_path / "tall.png", image)
-    images.write_gray(tmp_path / "wide.png", np.tile(np.linspace(0, 1, 300), (100, 1)))
-    pixels = covidnet.read_pixels(pd.DataFrame({"file": [tmp_path / "tall.png", tmp_path / "wide.png"]}), 60)
-    assert pixels.shape == (2, 60, 60) and pixels.dtype == np.uint8
-    assert abs(pixels[0, 0, 0] / 255 - 24 / 99 / 2) < 0.01  # 8 dropped, then 16 of 92 rows
-    assert abs(pixels[1, 0, 0] / 255 - 104 / 299) < 0.01 and abs(pixels[1, 0, -1] / 255 - 195 / 299) < 0.01
+def test_no_pixel_of_a_crop_is_lost(tmp_path):
+    """Whatever is at the border of a crop, of any shape, is still at the border of what the network sees."""
+    for shape in ((100, 60), (60, 100), (80, 80)):
+        image = np.pad(np.full((shape[0] - 8, shape[1] - 8), 0.2), 4, constant_values=1)
+        file = tmp_path / f"{shape[0]}.png"
+        images.write_gray(file, image)
+        seen = read_pixels(pd.DataFrame({"file": [file]}), 60, covidnet.prepare)[0]
+        border = np.concatenate([seen[0], seen[-1], seen[:, 0], seen[:, -1]])
+        assert seen.shape == (60, 60) and seen.dtype == np.uint8 and border.min() == 255
+        assert seen[30, 30] == 51
+
+
+def test_an_epoch_shows_as_many_of_the_third_class_as_negatives():
+    """The paper's fold: 307 of each class to learn from, 5 positives in each batch of 16."""
+    targets = np.repeat([0, 1, 2], 307)
+    epochs = [
+        np.bincount(targets[covidnet.published_order(targets, 16, np.random.default_rng(seed))])
+        for seed in range(20)
+    ]
+    negative, third, positive = np.mean(epochs, 0)
+    assert all(epoch.sum() == 614 for epoch in epochs)
+    assert {epoch[2] for epoch in epochs} == {39 * 5}  # 38 whole batches and one of 6
+    assert abs(negative - third) < 8 and abs(negative - (614 - 195) / 2) < 5
+
+
+def test_the_third_class_is_learned_by_the_third_output(tmp_path):
+    task = squares(24, 18, SMALL, tmp_path)
+    labels = ["N", "P", "Pneumonia"] * 8
+    task = task._replace(cohort=task.cohort.assign(label=labels))
+    predictor, notes = covidnet.fit(task, "c")
+    assert notes["third_class"] == 6 and set(predictor.predict(task.pixels)["vote"]) <= set(labels)
+    start = untrained(partial(network, "c", 3), covidnet.CONFIG, task, covidnet.CLASSES)
+    assert [int(target) for _, target in start.dls.train.dataset] == [0, 2, 1] * 6
+    learn(network("c", 3, 32), covidnet.CONFIG, classes=(0, 1))
+    assert covidnet.fit(squares(24, 18, SMALL, tmp_path), "c")[1]["third_class"] == 0
 
 
 def test_a_vote_for_pneumonia_is_kept_apart():
@@ -106,5 +139,5 @@ def test_a_vote_for_pneumonia_is_kept_apart():
 
 def test_the_configuration_is_the_paper_s():
     config = covidnet.CONFIG
-    assert (config.lr, config.batch, config.epochs, config.schedule) == (2e-4, 8, 10, "constant")
+    assert (config.lr, config.batch, config.epochs, config.schedule) == (2e-4, 16, 10, "constant")
     assert covidnet.BALANCED.order is covidnet.balanced_order

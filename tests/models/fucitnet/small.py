@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from sdnet_lib.config import LITE0, Profile
+from sdnet_lib.models import training_config
 from sdnet_lib.models.backbones import Backbone, load_backbone
 from sdnet_lib.models.fucitnet import generators, networks, training, twins
 
@@ -40,14 +41,15 @@ def make_all_small(monkeypatch):
     def small_backbone(name: str, weights: str) -> Backbone:
         return Backbone(Body(), (0.5,) * 3, (0.25,) * 3) if name == "small" else load_backbone(name, weights)
 
-    def features(normalise: bool) -> tuple[nn.Module, str]:
+    def features(normalise: bool, weights: str) -> tuple[nn.Module, str]:
         torch.manual_seed(5)
         return nn.Conv2d(3, 4, 3, stride=2).requires_grad_(False).eval(), f"one layer, normalise={normalise}"
 
     monkeypatch.setattr(requests, "head", no_connection)
     monkeypatch.setattr(generators, "MAPS", 8)
+    monkeypatch.setattr(training_config, "LEAST", 1)  # several batches of few images
     monkeypatch.setattr(networks, "load_backbone", small_backbone)
-    monkeypatch.setattr(training, "available_weights", lambda name: "imagenet")
+    monkeypatch.setattr(training, "available_weights", lambda name, wanted: "imagenet")
     monkeypatch.setattr(training, "perceptual_network", features)
     torch.set_num_threads(1)
 

@@ -3,6 +3,7 @@ import random
 import pytest
 import torch
 
+from sdnet_lib.checksums import beside, write_seal
 from sdnet_lib.files import InputError
 from sdnet_lib.models.fucitnet import checkpoints, generators
 from tests.models.fucitnet.small import fit, same
@@ -25,7 +26,7 @@ def test_an_interrupted_training_goes_on_and_ends_the_same(data, tmp_path, monke
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(checkpoints.Checkpoint, "after_epoch", interrupt)
         fit(data, variant=variant, checkpoint=tmp_path / "run")
-    assert [file.name for file in tmp_path.iterdir()] == ["run.lambda-0.1"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["run.lambda-0.1", "run.lambda-0.1.json"]
     with pytest.raises(
         InputError, match=r"run\.lambda-0\.1: the checkpoint of other data or settings; delete"
     ):
@@ -36,15 +37,19 @@ def test_an_interrupted_training_goes_on_and_ends_the_same(data, tmp_path, monke
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 cut off"])
-def test_a_damaged_checkpoint_is_named(data, tmp_path, content):
-    (tmp_path / "run.lambda-0.1").write_bytes(content)
-    with pytest.raises(InputError, match=r"run\.lambda-0\.1: not a checkpoint"):
-        fit(data, checkpoint=tmp_path / "run")
+def test_a_damaged_checkpoint_is_passed_over_and_named(data, tmp_path, caplog, content):
+    file = tmp_path / "run.lambda-0.1"
+    file.write_bytes(b"another")
+    write_seal(beside(file), {"key": ""}, file)
+    file.write_bytes(content)
+    assert same(fit(data, checkpoint=tmp_path / "run"), fit(data))
+    assert caplog.messages == [
+        f"{file}: damaged or replaced, run.lambda-0.1.json has another checksum; it is made again"
+    ]
 
 
 def test_a_checkpoint_with_code_is_never_run(data, tmp_path):
     torch.save({"key": Exploit()}, tmp_path / "run.lambda-0.1")
     state = random.getstate()
-    with pytest.raises(InputError, match="not a checkpoint"):
-        fit(data, checkpoint=tmp_path / "run")
+    fit(data, checkpoint=tmp_path / "run")
     assert random.getstate() == state

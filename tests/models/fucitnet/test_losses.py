@@ -66,8 +66,10 @@ def test_a_class_that_the_batch_lacks_costs_nothing(variant):
     logits = torch.randn(2, 3, 2, requires_grad=True)
     value = cross_entropies(logits, torch.zeros(3, dtype=torch.long), variant)
     assert value[1] == 0 and value[0] > 0
-    value.sum().backward()
-    assert torch.isfinite(logits.grad).all() and not logits.grad[1].any()
+    value[1].backward(retain_graph=True)
+    assert not logits.grad.any()
+    value[0].backward()
+    assert torch.isfinite(logits.grad).all()
 
 
 def test_the_authors_variant_averages_over_all_generators_so_that_lambda_counts_half():
@@ -76,9 +78,10 @@ def test_the_authors_variant_averages_over_all_generators_so_that_lambda_counts_
     for k in (0, 1):
         both = logits[:, targets == k].flatten(0, 1)
         assert torch.allclose(value[k], nn.functional.cross_entropy(both, torch.full((len(both),), k)))
-    code = torch.autograd.grad(value.sum(), logits)[0]
-    paper = torch.autograd.grad(cross_entropies(logits, targets).sum(), logits)[0]
-    assert torch.allclose(2 * code, paper)
+    for k in (0, 1):  # by what generator k itself made
+        code = torch.autograd.grad(value[k], logits, retain_graph=True)[0][k]
+        paper = torch.autograd.grad(cross_entropies(logits, targets)[k], logits)[0][k]
+        assert torch.allclose(2 * code, paper)
 
 
 def test_only_the_authors_variant_has_total_variation():
@@ -98,17 +101,16 @@ def test_only_the_authors_variant_has_total_variation():
     assert terms[1].mse.equal(terms[0].mse)
 
 
-@pytest.mark.parametrize("variant", generators.VARIANTS)
-def test_one_backward_pass_gives_the_gradients_of_separate_ones(variant):
+def test_one_backward_pass_gives_the_gradients_of_separate_ones():
     torch.manual_seed(0)
-    networks = nn.ModuleList(generators.generator(variant) for _ in range(2))
+    networks = nn.ModuleList(generators.generator() for _ in range(2))
     x, y = torch.rand(4, 3, 8, 8), torch.tensor([0, 1, 1, 0])
     classifier, features = flat_classifier(), nn.Conv2d(3, 2, 3)
     classifier(x)
 
     def gradients(separately: bool) -> list[torch.Tensor]:
         made = torch.stack([network(x) for network in networks])
-        total = losses(made, x, y, classifier, features, 0.3, variant).total
+        total = losses(made, x, y, classifier, features, 0.3).total
         if not separately:
             return torch.autograd.grad(total.sum(), list(networks.parameters()))
         return [

@@ -71,6 +71,21 @@ def test_generators_learn_from_a_classifier_whose_statistics_stand_still(data, m
     assert fitted.classifier[1].bn1.num_batches_tracked == 2 * fitted.origin["best_epoch"]
 
 
+def test_the_authors_variant_judges_in_train_mode_but_counts_each_batch_once(data, monkeypatch):
+    modes = []
+
+    def watched(twins, images, targets, classifier, *rest):
+        modes.append(classifier[1].bn1.training)
+        before = classifier[1].bn1.running_mean.clone()
+        terms = losses(twins, images, targets, classifier, *rest)
+        assert torch.equal(classifier[1].bn1.running_mean, before)
+        return terms
+
+    monkeypatch.setattr(loop, "losses", watched)
+    fit(data, dataclasses.replace(TINY, generator_epochs=1), variant="code")
+    assert modes == [True] * 2
+
+
 def test_training_stops_when_validation_no_longer_improves_and_keeps_the_best(data, monkeypatch):
     monkeypatch.setattr(loop, "GENERATOR_LR", 0.0)
     monkeypatch.setattr(loop, "CLASSIFIER_LR", 0.5)  # ever worse
@@ -133,7 +148,7 @@ def test_the_offline_backbone_trains(data):
 
 
 def test_offline_the_classifier_starts_at_random_and_says_so(data, monkeypatch):
-    monkeypatch.setattr(training, "available_weights", lambda backbone: "none")
+    monkeypatch.setattr(training, "available_weights", lambda backbone, wanted: "none")
     profile = dataclasses.replace(TINY, generator_epochs=1, generator_backbone="resnet18")
     assert (
         fit(data, profile).origin["classifier"].startswith("resnet18 random (its ImageNet weights could not")

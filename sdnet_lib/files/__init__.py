@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from sdnet_lib.files.machine import named
+from sdnet_lib.files.temporary import part_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,19 +35,29 @@ def whole(file: str | Path) -> Iterator[Path]:
     content or all of the new.
     """
     file = Path(file)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    with named(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with part_of(file) as part, named(file, part):
+            yield part
+            os.replace(part, file)
+
+
+def readable(text: str) -> str:
+    r"""Return text that UTF-8 can write: bytes of file names that are no UTF-8 become ``\xf1`` and the like.
+
+    Where Python took the system's names for something else than UTF-8, their letters come back.
+    """
     try:
-        yield part
-        os.replace(part, file)
-    finally:
-        part.unlink(missing_ok=True)
+        content = text.encode(errors="surrogateescape")
+    except UnicodeEncodeError:
+        content = text.encode(errors="backslashreplace")
+    return content.decode(errors="backslashreplace")
 
 
 def write_text(file: str | Path, text: str) -> None:
-    """Write a text file in UTF-8, whole or not at all."""
+    """Write a text file in UTF-8, whole or not at all; see `readable`."""
     with whole(file) as part:
-        part.write_text(text, encoding="utf-8")
+        part.write_text(readable(text), encoding="utf-8")
 
 
 def write_json(file: str | Path, content: object) -> None:
@@ -62,8 +73,7 @@ def write_bytes(file: str | Path, content: bytes) -> None:
 
 def write_parquet(file: str | Path, table: pd.DataFrame) -> None:
     """Write a table without its index, whole or not at all."""
-    with whole(file) as part:
-        table.to_parquet(part, index=False)
+    write_bytes(file, table.to_parquet(index=False))
 
 
 @contextmanager
@@ -74,21 +84,18 @@ def new_folder(target: Path) -> Iterator[Path]:
 
     Raises
     ------
-    InputError
-        If `target` cannot be made.
+    OSError
+        If `target` cannot be made; it names it.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
-    part.chmod(0o755)
-    try:
-        yield part
-        try:
-            part.rename(target)
-        except OSError:
-            if not target.is_dir():
-                raise InputError(f"{target}: cannot be written") from None
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    with named(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with part_of(target, folder=True) as part, named(target, part):
+            yield part
+            try:
+                part.rename(target)
+            except OSError as error:
+                if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):  # another process was first
+                    raise OSError(error.errno, error.strerror, str(target)) from error
 
 
 def digest(*parts: str | bytes, digits: int = 16) -> str:
@@ -106,13 +113,3 @@ def content_hash(file: str | Path) -> str:
         while block := opened.read(1 << 20):
             content.update(block)
     return content.hexdigest()
-
-
-@lru_cache
-def code_hash(*folders: Path) -> str:
-    """Return 12 hexadecimal digits for the Python sources below some folders, this package's by default."""
-    parts = []
-    for folder in folders or (Path(__file__).parent,):
-        for file in sorted(folder.rglob("*.py")):
-            parts += [str(file.relative_to(folder)), file.read_bytes()]
-    return digest(*parts, digits=12)

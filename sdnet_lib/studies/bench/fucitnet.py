@@ -25,7 +25,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.benchmark import Timer
 from torch.utils.benchmark.utils.timer import timer
-from torch.utils.flop_counter import FlopCounterMode
 
 from sdnet_lib.config import pick_device
 from sdnet_lib.data.cohort import LABELS
@@ -33,36 +32,12 @@ from sdnet_lib.models.fucitnet import loop
 from sdnet_lib.models.fucitnet.losses import PERCEPTUAL, VARIATION, losses
 from sdnet_lib.models.fucitnet.networks import Networks, start
 from sdnet_lib.models.training_config import UNCHANGED, loader
+from sdnet_lib.studies.operations import counter
 
 WEIGHT = 0.1  # the paper's lambda; speed does not depend on it
 BATCH = 8
 IMAGE_SIZES = {"cpu": 64, "cuda": 224}
 TITLES = {"ours": "ours", "plain": "image by image"}
-
-
-def fucitnet(
-    batch: int = BATCH, image_size: int | None = None, steps: int = 3, threads: int | None = None
-) -> str:
-    """Return, as text, what `compare` finds."""
-    found = compare(batch, image_size, steps, threads)
-    lines = [
-        f"One training step of FuCiTNet, {found['batch']} images of {found['image_size']} x "
-        f"{found['image_size']}, {found['device']}",
-        f"{'':16}{'images/s':>10}{'s a step':>10}{'TFLOP':>8}{'of peak':>9}{'memory':>12}",
-    ]
-    for name, title in TITLES.items():
-        row = found[name]
-        lines.append(
-            f"{title:16}{row['images_per_second']:10.2f}{row['seconds']:10.3f}{row['flop'] / 1e12:8.3f}"
-            f"{row['of_peak']:9.0%}{row['memory'] / 2**20:8,.0f} MiB"
-        )
-    lines += [
-        f"{found['ratio']:.1f} times as fast.",
-        f"Peak: a product of square {found['peak_type']} matrices, {found['peak'] / 1e12:.3f} TFLOP/s here.",
-        f"With each image normalised by itself and the classifier in eval mode the losses of both agree to "
-        f"{found['difference']:.0e}.",
-    ]
-    return "\n".join(lines)
 
 
 def compare(
@@ -107,9 +82,8 @@ def compare(
     for row in result.values():
         row["images_per_second"] = batch / row["seconds"]
         row["of_peak"] = row["flop"] / row["seconds"] / peak
-    name = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU with {threads} threads"
     return result | {
-        "device": name,
+        "device": machine(device, threads),
         "batch": batch,
         "image_size": image_size,
         "ratio": result["plain"]["seconds"] / result["ours"]["seconds"],
@@ -119,9 +93,15 @@ def compare(
     }
 
 
+def machine(device: torch.device, threads: int | None = None) -> str:
+    """Name what computes."""
+    gpu = device.type == "cuda"
+    return torch.cuda.get_device_name() if gpu else f"CPU with {threads or os.cpu_count()} threads"
+
+
 def _in_a_process(given: dict) -> dict[str, float]:
     done = subprocess.run(
-        [sys.executable, "-m", "sdnet_lib.studies.bench", json.dumps(given)],
+        [sys.executable, "-m", "sdnet_lib.studies.bench.fucitnet", json.dumps(given)],
         capture_output=True,
         text=True,
         check=False,
@@ -235,7 +215,7 @@ class _Clock(Callback):
     order = -10  # before all others
 
     def __init__(self) -> None:
-        self.counter, self.times = FlopCounterMode(display=False), []
+        self.counter, self.times = counter(), []
 
     def before_train(self) -> None:
         self.counter.__enter__()
@@ -268,9 +248,9 @@ def _run_plain(batch: int, image_size: int, steps: int) -> tuple[float, int]:
     pixels, labels = _data(batch, image_size, 1)
     images = torch.from_numpy(pixels).to(device)[:, None].expand(-1, 3, -1, -1) / 255
     step = partial(_plain_step, networks, features, optimisers, images, torch.from_numpy(labels).to(device))
-    with FlopCounterMode(display=False) as counter:
+    with counter() as counted:
         step()
-    return _seconds(step, steps), counter.get_total_flops()
+    return _seconds(step, steps), counted.get_total_flops()
 
 
 def _measure(variant: str, batch: int, image_size: int, steps: int, threads: int) -> dict[str, float]:
@@ -290,7 +270,8 @@ def _resident() -> int:
     """
     status = Path("/proc/self/status")
     if status.exists():
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        lines = status.read_text(encoding="utf-8").splitlines()
+        line = next(line for line in lines if line.startswith("VmHWM:"))
         return int(line.split()[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # macOS counts in bytes
 

@@ -55,17 +55,6 @@ def test_the_hash_of_a_file_is_that_of_its_bytes(tmp_path):
     assert files.digest("ab", b"c", digits=64) == hashlib.sha256(b"abc").hexdigest()
 
 
-def test_the_hash_of_code_follows_names_and_contents_of_python_files(tmp_path):
-    for name in "ab":
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "x.py").write_text("1")
-    (tmp_path / "b" / "notes.txt").write_text("no code")
-    assert files.code_hash(tmp_path / "a") == files.code_hash(tmp_path / "b")
-    (tmp_path / "c").mkdir()
-    (tmp_path / "c" / "y.py").write_text("1")
-    assert files.code_hash(tmp_path / "c") != files.code_hash(tmp_path / "a")
-
-
 def test_a_reason_is_one_line():
     assert files.one_line(ValueError("a\n  b\tc")) == "a b c"
     assert files.one_line(KeyboardInterrupt()) == "KeyboardInterrupt"

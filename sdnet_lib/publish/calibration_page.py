@@ -1,0 +1,40 @@
+"""The page ``book/audit``: how to audit a cohort, and how far the verdict can be trusted."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from sdnet_lib.audit import findings
+from sdnet_lib.evaluation.render import Table, number
+from sdnet_lib.publish.templates import fill
+from sdnet_lib.studies import published, published_audit
+
+
+def write() -> str:
+    """Return the page as Markdown."""
+    table, origin = published.load("audit")
+    return fill(
+        "audit",
+        calibration=calibration(table),
+        origin=origin,
+        planned=len(published_audit.CELLS) * published_audit.SEEDS,
+        done=len(table),
+        bounds={"every other question": findings.PLAIN} | findings.BOUNDS,
+        never=findings.WITH_LUNGS[1],
+    )
+
+
+def calibration(table: pd.DataFrame) -> Table:
+    """Return a row for each kind of cohort: how often the audit was right, in %."""
+    rows = [
+        [
+            row.shortcut,
+            number(row.strength, 1, 1),
+            str(row.images),
+            str(row.cohorts),
+            *(number(value, 0) for value in (row.named, row.others, row.red, row.green)),
+        ]
+        for row in published_audit.summary(table).itertuples()
+    ]
+    header = ["planted", "Strength", "Images", "Cohorts", "Named", "Another named", "Red", "Green"]
+    return Table("Cohorts with one shortcut, audited, in %", header, rows)

@@ -1,0 +1,162 @@
+"""Nothing that readers want is cut or in the way, at three widths; and what they play with answers."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+WIDTHS = {1280: 900, 768: 1024, 390: 844}
+CUT = """() => [...document.querySelectorAll("article pre, article table")].filter(e => e.offsetParent)
+    .filter(e => e.tagName === "PRE" ? e.scrollWidth > e.clientWidth + 1
+                                     : e.getBoundingClientRect().width > e.parentElement.clientWidth + 1)
+    .map(e => e.tagName + " " + e.innerText.slice(0, 60))"""
+OPEN = "document.querySelectorAll('article details').forEach(d => { d.open = true })"
+# pixels of the smallest text of a figure: 9 points where 8 inches are `width` wide (`plots.theme`)
+SMALLEST = """() => Math.min(...[...document.querySelectorAll("article .cell_output img")]
+    .filter(i => i.naturalWidth >= 1100 && i.offsetParent)
+    .map(i => 9 / 72 / 8 * i.getBoundingClientRect().width), 99)"""
+
+
+@pytest.fixture
+def names(html):
+    return sorted(
+        str(f.relative_to(html)) for part in ("book", "notebooks") for f in (html / part).glob("*.html")
+    )
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_code_and_no_table_is_wider_than_its_box(chromium, address, names, width):
+    with chromium.new_page(viewport={"width": width, "height": WIDTHS[width]}) as tab:
+        for name in names:
+            tab.goto(f"{address}/{name}")
+            tab.evaluate(OPEN)
+            tab.wait_for_timeout(50)
+            assert tab.evaluate(CUT) == [], name
+            assert tab.evaluate("document.documentElement.scrollWidth") <= width, name
+
+
+def test_the_measure_finds_what_is_cut(desk, address):
+    desk.goto(f"{address}/book/index.html")
+    desk.evaluate(
+        "document.querySelector('article').innerHTML += '<div><table style=\"width: 3000px\"></table></div>'"
+    )
+    assert desk.evaluate(CUT) != []
+
+
+def test_text_of_figures_can_be_read_on_a_phone(phone, address, names):
+    for name in names:
+        phone.goto(f"{address}/{name}")
+        assert phone.evaluate(SMALLEST) >= 9, name
+
+
+def test_a_stacked_table_names_every_value(phone, address):
+    phone.goto(f"{address}/book/results.html")
+    table = phone.locator("table.stacked").nth(1)
+    named = (
+        table.locator("tbody tr").first.locator("td, th").evaluate_all("all => all.map(c => c.dataset.name)")
+    )
+    assert len(named) > 4 and all(named[1:])
+
+
+def test_no_bookkeeping_is_in_the_way(desk, address, names):
+    for name in (name for name in names if name.startswith("notebooks/")):
+        desk.goto(f"{address}/{name}")
+        shown = "\n".join(desk.locator(".cell_input pre:visible").all_inner_texts())
+        assert shown and not re.search(r"^\s*(assert\b|course\.glue|profile = )|find_spec", shown, re.M), name
+
+
+def toy(tab, address, chapter, kind):
+    tab.goto(f"{address}/notebooks/{chapter}.html")
+    return tab.locator(f"[data-toy={kind}]")
+
+
+def layers(found):
+    return found.locator(".toy-layer").evaluate_all("all => all.map(layer => Number(layer.style.opacity))")
+
+
+def test_opacities_grow_with_the_keyboard(desk, address):
+    found = toy(desk, address, "01_dataset_bias", "severity")
+    slider, says = found.locator("input"), found.locator("output")
+    expect(says).to_have_text("Score 4: Moderate")
+    slider.focus()
+    slider.press("ArrowRight")
+    expect(says).to_have_text("Score 5: Moderate")
+    assert layers(found) == [1, 1, 1, 1, 0.25, 0, 0, 0]
+    slider.press("End")
+    expect(says).to_have_text("Score 8: Severe")
+    slider.press("Home")
+    expect(says).to_have_text("Score 0: Normal")
+    assert not any(layers(found))
+
+
+@pytest.mark.parametrize("press", ["click", "Space", "Enter"])
+def test_lung_parts_are_pressed(desk, address, press):
+    found = toy(desk, address, "02_building_covidgr", "parts")
+    part = found.get_by_role("button", name="R1")
+    part.click() if press == "click" else part.press(press)
+    expect(part).to_have_attribute("aria-pressed", "true")
+    expect(found.locator("output")).to_have_text("Score 5: Moderate")
+    assert sum(layers(found)) == 5
+    part.click()
+    expect(found.locator("output")).to_have_text("Score 4: Moderate")
+
+
+def test_threshold_prevalence_and_cost_move_the_numbers(desk, browser_without_scripts, address):
+    found = toy(desk, address, "06_cross_validation", "threshold")
+    still = toy(browser_without_scripts, address, "06_cross_validation", "threshold")
+    values = found.locator("dd")
+    computed = still.locator("dd").all_inner_texts()  # by the library, before any script
+    assert len(computed) == 5 and values.all_inner_texts() == computed
+    sensitivity, specificity, ppv, *_ = values.all_inner_texts()
+    prevalence = found.locator("input[name=prevalence]")
+    prevalence.press("Home")  # one in a hundred
+    expect(values.nth(0)).to_have_text(sensitivity)
+    true, false = (float(text.split()[0]) for text in (sensitivity, specificity))
+    bayes = 100 * true / (true + 99 * (100 - false)) if true else float("nan")
+    assert values.nth(2).inner_text() == (
+        "–" if bayes != bayes or true + 100 - false == 0 else f"{bayes:.1f} %"
+    )
+    found.locator("input[name=threshold]").press("Home")  # nearly everybody is called ill
+    assert float(values.nth(0).inner_text().split()[0]) >= true
+    found.locator("input[name=cost]").press("End")
+    assert found.locator("output").all_inner_texts() == ["0.01", "1 %", "1.00 patients"]
+
+
+def test_heat_maps_change_method_and_strength(desk, address):
+    found = toy(desk, address, "07_gradcam", "heat")
+    methods = found.locator("input[type=radio]")
+    assert methods.count() >= 5
+    methods.nth(0).press("ArrowDown")
+    assert layers(found).index(0.7) == 1
+    found.locator("input[type=range]").press("Home")
+    assert not any(layers(found))
+    expect(found.locator("output")).to_contain_text("strength 0 %")
+    methods.nth(2).click()
+    found.locator("input[type=range]").press("End")
+    assert layers(found)[2] == 1 and sum(layers(found)) == 1
+
+
+TOYS = {
+    "01_dataset_bias": "severity",
+    "02_building_covidgr": "parts",
+    "06_cross_validation": "threshold",
+    "07_gradcam": "heat",
+}
+
+
+@pytest.fixture
+def browser_without_scripts(chromium):
+    with chromium.new_context(java_script_enabled=False) as context:
+        yield context.new_page()
+
+
+@pytest.mark.parametrize("chapter", TOYS)
+def test_without_scripts_and_on_paper_a_picture_stands_there(browser_without_scripts, desk, address, chapter):
+    still = toy(browser_without_scripts, address, chapter, TOYS[chapter])
+    expect(still.locator("svg, img").first).to_be_visible()
+    expect(still.locator("figcaption")).to_be_visible()
+    assert still.locator("input:visible, button:visible").count() == 0
+    desk.emulate_media(media="print")
+    printed = toy(desk, address, chapter, TOYS[chapter])
+    expect(printed.locator("svg, img").first).to_be_visible()
+    assert printed.locator("input:visible, button:visible").count() == 0

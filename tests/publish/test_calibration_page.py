@@ -1,0 +1,27 @@
+"""The page about the audit says what the stored calibration holds."""
+
+from sdnet_lib.publish import calibration_page
+from sdnet_lib.studies import published, published_audit
+
+
+def test_the_table_is_computed_from_what_is_stored():
+    table, origin = published.load("audit")
+    page = calibration_page.write()
+    assert f"{len(table)} of {len(published_audit.CELLS) * published_audit.SEEDS} planned cohorts" in page
+    summary = published_audit.summary(table)
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines()]
+    for row in summary.itertuples():
+        start = [row.shortcut, f"{row.strength:.1f}", str(row.images), str(row.cohorts)]
+        assert any(cells[:4] == start for cells in rows)
+    assert origin["command"] in page
+
+
+def test_what_is_missing_is_what_the_table_lacks():
+    table, origin = published.load("audit")
+    missing = sum(one["cohorts"] for one in origin["missing"])
+    assert len(table) + missing == len(published_audit.CELLS) * published_audit.SEEDS
+
+
+def test_every_question_has_its_threshold():
+    page = calibration_page.write()
+    assert "| thumbnail | 0.95 | never |" in page and "| every other question | 0.60 | 0.75 |" in page

@@ -1,0 +1,98 @@
+"""A third class: learned from in every fold, tested in none."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sdnet_lib.config import LITE0, Profile
+from sdnet_lib.data.cohort import write_cohort
+from sdnet_lib.evaluation import tables
+from sdnet_lib.evaluation.trained import read_origins, table
+from sdnet_lib.files import InputError
+from sdnet_lib.models.task import THIRD
+from sdnet_lib.studies import crossval, third_class
+from sdnet_lib.studies.study import Run, Study
+
+TINY = Profile("tiny", 24, 32, 32, 16, 1, 1, 1, 3, LITE0)
+
+
+@pytest.fixture(scope="module")
+def third(make_cohort, tmp_path_factory) -> pd.DataFrame:
+    """Squares of other patients, noisier in other places."""
+    made = make_cohort(tmp_path_factory.mktemp("third"))
+    made = made.assign(image_id="t" + made["image_id"], patient_id="t" + made["patient_id"])
+    return third_class.drawn(made, 12, 0)
+
+
+@pytest.fixture(scope="module")
+def study(make_cohort, third, tmp_path_factory) -> Study:
+    place = tmp_path_factory.mktemp("study")
+    cohort = make_cohort(place / "images")
+    done = Study(place / "runs", cohort, TINY, third_class=third, keep_models=True)
+    crossval.run_study(done, ["covidnet-c", "resnet50-crop"])
+    return done
+
+
+@pytest.mark.parametrize("folds", [2, 3, 5])
+def test_each_fold_leaves_its_share_of_patients_out_and_none_is_in_two_parts(folds):
+    patients = pd.Series([f"p{number // 2}" for number in range(120)])
+    seen = np.zeros(120, int)
+    for fold in range(folds):
+        train, valid = (set(rows) for rows in third_class.parts(patients, folds, fold, 3))
+        assert not set(patients[list(train)]) & set(patients[list(valid)])
+        assert len(train | valid) == pytest.approx(120 * (1 - 1 / folds), abs=2) and 0 < len(
+            valid
+        ) < 0.25 * len(train)
+        seen[list(train | valid)] += 1
+    assert set(seen) == {folds - 1}
+    with pytest.raises(InputError, match=f"{folds} folds need {2 * folds} patients of the third class"):
+        third_class.parts(patients[:2], folds, 0, 3)
+
+
+def test_only_what_has_a_third_class_learns_from_it(study, third):
+    for fold in range(3):
+        plain, more = (study.task(Run(name, 0, fold)) for name in ("resnet50-crop", "covidnet-c"))
+        assert THIRD not in set(plain.cohort["label"])
+        extra = more.cohort[more.cohort["label"] == THIRD]
+        assert set(extra["image_id"]) < set(third["image_id"]) and len(extra) >= 6
+        assert len(more.pixels) == len(more.cohort) == len(more.train) + len(more.valid)
+        assert {THIRD} < set(more.cohort["label"].iloc[more.train])
+        assert THIRD in set(more.cohort["label"].iloc[more.valid])
+        pd.testing.assert_frame_equal(more.cohort[more.cohort["label"] != THIRD], plain.cohort)
+
+
+def test_no_image_of_the_third_class_is_in_the_test_s_counts(study):
+    rows = tables.read_runs(study.folder)
+    assert set(rows["label"]) == {"N", "P"} and set(rows["image_id"]) == set(study.cohort["image_id"])
+    assert rows.groupby("approach").size().to_dict() == {"covidnet-c": 24, "resnet50-crop": 24}
+    assert set(rows.loc[rows["approach"] == "covidnet-c", "vote"]) <= {"N", "P", THIRD}
+
+
+def test_the_row_and_its_provenance_name_the_third_class(study):
+    said = {name: json.loads(study.path(Run(name, 0, 0), ".json").read_text()) for name in ("covidnet-c",)}
+    assert said["covidnet-c"]["cohort"]["third_class"]["images"] == 12
+    assert 0 < said["covidnet-c"]["training"]["third_class"] < 12
+    other = json.loads(study.path(Run("resnet50-crop", 0, 0), ".json").read_text())
+    assert "third_class" not in other["cohort"] and "third_class" not in other["training"]
+    assert "as a third class: COVID-Net (PEPX c)." in table(read_origins(study.folder)).notes[-1]
+
+
+def test_a_folder_holds_studies_with_one_third_class_only(study):
+    for other in (None, study.third_class.iloc[1:]):
+        with pytest.raises(InputError, match="another study, name another folder: third_class"):
+            Study(study.folder, study.cohort, TINY, third_class=other, keep_models=True).open()
+
+
+def test_the_class_is_the_positives_of_another_cohort_without_patients_of_this_one(make_cohort, tmp_path):
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        write_cohort(make_cohort(folder), folder)
+    with pytest.raises(InputError, match="--third-class .*two: all its patients are in .*one too"):
+        crossval.study_of(str(folders[0]), tmp_path / "runs", third_class=str(folders[1]))
+    options = {"profile": "smoke", "third_class": "phantom-pneumonia"}
+    made = crossval.study_of(str(folders[0]), tmp_path / "runs", **options)
+    assert set(made.third_class["label"]) == {"P"} and len(made.third_class) == 12  # as many as negatives
+    with pytest.raises(InputError, match="no image with the label P"):
+        third_class.drawn(made.cohort[made.cohort["label"] == "N"], 3, 0)
