@@ -1,4 +1,4 @@
-"""``sdnet course``: notebooks without solutions, and the marks of those that come back; thin, as `cli` is."""
+"""``sdnet course``: notebooks without solutions, the marks of those that come back, the book on paper."""
 
 from __future__ import annotations
 
@@ -45,3 +45,24 @@ def marks(
         say(line)
     if unread:
         raise typer.Exit(1)
+
+
+@app.command("pdf")
+def pdf(
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The PDF to write.")],
+    pages: Annotated[
+        Path | None,
+        typer.Argument(metavar="[PAGES]", help="The html folder of a book; _build/html by default."),
+    ] = None,
+    only: Annotated[str | None, typer.Option(metavar="NN", help="This chapter alone, such as 03.")] = None,
+    solutions: Annotated[
+        bool, typer.Option("--solutions/--no-solutions", help="Print solutions and the answers of quizzes.")
+    ] = True,
+) -> None:
+    """Print a book that was built, or a chapter of it, with a headless Chromium or Chrome."""
+    from sdnet_lib.publish import build
+    from sdnet_lib.publish.pdf import write_pdf
+
+    given = pages or build.PACKAGE.parent / "_build" / "html"
+    number = write_pdf(given, out, only=only, solutions=solutions)
+    say(f"{number} page{'s' * (number != 1)} of the web book in {out}")
