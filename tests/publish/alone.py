@@ -25,7 +25,8 @@ MEMORY = "import resource\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_max
 
 def install_kernel(python: str, folder: Path) -> None:
     """Have Jupyter start kernels of another Python, which finds nothing but what is installed in it."""
-    argv = [python, "-I", "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    # absolute, as kernels start in other folders; its links stay, for they lead to its packages
+    argv = [os.path.abspath(python), "-I", "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     spec = folder / "kernels" / "alone"
     spec.mkdir(parents=True)
     (spec / "kernel.json").write_text(
