@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 from pydicom import dcmread
 
 from sdnet_lib.build import burnt_in, deidentify, pseudonyms
@@ -68,7 +67,7 @@ def _render(file: Path, patient: str, salt: bytes, choices: Choices, part: Path)
     image = burnt_in.masked(image, texts, choices.marker)
     masked = sum(choices.marker != "keep" or not text.laterality for text in texts)
     again = burnt_in.find(image) if masked else texts
-    Image.fromarray(images.eight_bits(image)).save(part / FILM, **images.PNG)
+    (part / FILM).write_bytes(images.png(images.eight_bits(image)))
     if choices.dicom:
         data = dcmread(file, force=True, stop_before_pixels=True)
         deidentify.write(data, image, part / DICOM, salt, patient, text_searched=choices.search)

@@ -72,7 +72,14 @@ def unit(values: np.ndarray) -> np.ndarray:
 
 def scaled(values: np.ndarray, low: float, high: float) -> np.ndarray:
     """Return values as float32 with `low` at 0 and `high` at 1, clipped beyond; zeros if they are equal."""
-    return by_rows(values, lambda rows: np.clip((rows.astype(float) - low) / ((high - low) or 1), 0, 1))
+
+    def grey_level(numbers: np.ndarray) -> np.ndarray:
+        return np.clip((numbers.astype(float) - low) / ((high - low) or 1), 0, 1)
+
+    if values.dtype == np.uint8:  # each of the few numbers is computed once
+        levels = grey_level(np.arange(256)).astype(np.float32)
+        return by_rows(values, lambda rows: levels[rows])
+    return by_rows(values, grey_level)
 
 
 def grey(colours: np.ndarray) -> np.ndarray:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import os
 import stat
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -27,8 +26,6 @@ __all__ = ["KINDS", "MAX_PIXELS", "Film", "Found", "ImageError", "find_images", 
 # Files so named are handed on, whatever they hold: whoever reads them says what is wrong with them.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".jp2", ".dcm", ".dicom")
 Answer = TypeVar("Answer")
-# Only runs are packed: films get as small as by zlib's usual way, in a fifth of its time.
-PNG = {"compress_level": 1, "compress_type": zlib.Z_RLE}
 DISC = "DICOMDIR"  # the table of contents of a disc, itself a DICOM file
 
 
@@ -196,10 +193,24 @@ def write_gray(path: str | Path, image: np.ndarray) -> None:
         For another suffix.
     """
     path = Path(path)
-    formats = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
-    if path.suffix.lower() not in formats:
-        raise ImageError(path, "images are written as .png, .jpg or .jpeg")
-    write_picture(path, eight_bits(image), format=formats[path.suffix.lower()], quality=95, **PNG)
+    match path.suffix.lower():
+        case ".png":
+            write_bytes(path, png(eight_bits(image)))
+        case ".jpg" | ".jpeg":
+            write_picture(path, eight_bits(image), format="JPEG", quality=95)
+        case _:
+            raise ImageError(path, "images are written as .png, .jpg or .jpeg")
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """Return uint8 pixels, (height, width), as a PNG file.
+
+    Each row is the difference to the one above, and only runs are packed: films get as small as by the usual
+    search for the best way of each row, in a third of its time.
+    """
+    from imagecodecs import PNG, png_encode
+
+    return png_encode(np.ascontiguousarray(pixels), level=1, strategy=PNG.STRATEGY.RLE, filter=PNG.FILTER.UP)
 
 
 def write_picture(path: Path, pixels: np.ndarray, **options: object) -> None:

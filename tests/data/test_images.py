@@ -15,7 +15,15 @@ from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 
-from sdnet_lib.data.images import MAX_PIXELS, ImageError, find_images, read_gray, resize, write_gray
+from sdnet_lib.data.images import (
+    MAX_PIXELS,
+    ImageError,
+    eight_bits,
+    find_images,
+    read_gray,
+    resize,
+    write_gray,
+)
 from sdnet_lib.files import InputError
 
 HEIGHT, WIDTH = 24, 32
@@ -479,3 +487,19 @@ def test_images_are_found_by_what_they_hold(ramp, tmp_path):
     assert str(find_images(tmp_path / "below")) == ""
     below = find_images(tmp_path, "**/*")
     assert tmp_path / "below/d.jpeg" in below.images and below.left_out["hidden"] == 2
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (7, 1), (33, 50)])
+@pytest.mark.parametrize("view", ["whole", "transposed", "every other row", "upside down", "mask"])
+def test_what_is_written_as_png_is_read_again_whatever_its_layout(tmp_path, shape, view):
+    values = np.random.default_rng(0).integers(0, 256, shape) / 255
+    views = {
+        "whole": values,
+        "transposed": values.T,
+        "every other row": values[::2],
+        "upside down": values[::-1, ::-1],
+        "mask": values > 0.5,
+    }
+    write_gray(tmp_path / "film.png", views[view])
+    again = np.asarray(Image.open(tmp_path / "film.png"))
+    assert np.array_equal(again, eight_bits(views[view]))
