@@ -21,6 +21,7 @@ from nbformat import NotebookNode
 
 from sdnet_lib.files import InputError
 from sdnet_lib.publish import address
+from sdnet_lib.publish.plan import GIGABYTES, MINUTES
 
 FENCE = re.compile(r"(?P<mark>:{3,}|`{3,})(?:\{(?P<name>[^}]+)\})? *(?P<rest>.*)$")
 CODE = re.compile(r"(?P<code>(?P<ticks>`+)(?!`).*?(?<!`)(?P=ticks)(?!`))", re.DOTALL)
@@ -90,6 +91,9 @@ def plain(source: NotebookNode, links: Links) -> NotebookNode:
     """
     kept = {key: source.metadata[key] for key in ("kernelspec", "language_info") if key in source.metadata}
     cells = [new for cell in source.cells for new in _cells(cell, links)]
+    for cell in cells:
+        if "setup" in cell.metadata.get("tags", []) and "seconds" in source.metadata:
+            cell.source += f"\n{_expected(source.metadata)}"
     return nbformat.v4.new_notebook(cells=cells, metadata={**kept, "colab": {"provenance": []}})
 
 
@@ -126,6 +130,15 @@ def _code(cell: NotebookNode, links: Links) -> NotebookNode:
     if HIDDEN & set(tags):
         source, folded = f"{KEPT}\n{source}", FOLDED
     return nbformat.v4.new_code_cell(source, metadata={"tags": tags, **folded} if tags else {})
+
+
+def _expected(measured: dict) -> str:
+    """Return a line of code that says what a chapter takes, from what its notebook notes."""
+    memory = measured["megabytes"] / 1000
+    return (
+        f'print("quick: about {measured["seconds"]} s and {memory:.1f} GB, measured on a CPU; "\n'
+        f'      "full: sized for {MINUTES} min and {GIGABYTES} GB of a T4, not measured")'
+    )
 
 
 def blocks(text: str, links: Links) -> list[str]:

@@ -6,7 +6,6 @@ and this module how many bytes are held at the worst moment. `budget` makes chap
 
 from __future__ import annotations
 
-import logging
 import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -27,8 +26,6 @@ from sdnet_lib.models import classifier, registry
 from sdnet_lib.models.backbones import load_backbone
 from sdnet_lib.models.fucitnet import losses, networks
 
-# torch's fakes look for a CUDA compiler, and complain if there is one without a GPU
-logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
 GREY = ("lungs",)  # networks that take one channel
 
 

@@ -1,6 +1,7 @@
 """The budget against operations that torch counts while the real code computes, and against real memory."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -125,3 +126,10 @@ def test_chapters_ask_for_the_studies_that_are_done_before(squares, monkeypatch,
     assert easier.folder.name == whole.folder.name + chapters.NO_PCR == "phantom-full-0-no-pcr"
     assert len(whole.cohort) == 40 and len(easier.cohort) == 30
     assert whole.profile == get_profile("full")
+
+
+def test_a_compiler_without_a_gpu_is_no_news(tmp_path):
+    variables = os.environ | {"CUDA_HOME": str(tmp_path), "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-c", "import sdnet_lib.studies.budget"]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
+    assert not done.stdout + done.stderr
