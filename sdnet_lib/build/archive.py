@@ -140,6 +140,7 @@ def facts(data: Dataset, zone: datetime.tzinfo) -> dict:
         "age": _age(data),
         "model": " ".join(filter(None, (_text(data, name) for name in MODEL))),
         "machine": " ".join(filter(None, (_text(data, name) for name in (*MODEL, "StationName")))),
+        "modality": _text(data, "Modality").upper(),
         "kvp": _number(_text(data, "KVP")),
         "kind": _kind(data),
         "body": _body(data),

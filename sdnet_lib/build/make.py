@@ -17,6 +17,7 @@ from tqdm import tqdm
 from sdnet_lib.build import (
     archive,
     films,
+    mids,
     pseudonyms,
     readers,
     residue,
@@ -120,6 +121,8 @@ def build(
     levels = readers.agreement(select.matched(films_read, read.rows), owners)
     with new_folder(out) as part:
         cohort = _write_films(_cohort(kept, secret), made, part)
+        if protocol.mids:
+            mids.write(part, cohort, _studies(kept, secret))
         facts = _facts(protocol, files, tests, read, secret)
         sheet.write(part, cohort, select.flow(files), levels, facts, {n: f for n, (_, f) in made.items()})
         write_text(part / TRAIL, csv_text(_trail(files, secret)))
@@ -180,6 +183,14 @@ def _write_films(cohort: pd.DataFrame, made: dict[str, tuple[Path, dict]], part:
     write_text(part / "severity.csv", csv_text(levels))
     write_cohort(cohort, part)
     return cohort
+
+
+def _studies(kept: pd.DataFrame, salt: bytes) -> pd.DataFrame:
+    """Return the pseudonym of each film's study, and its modality."""
+    sessions = ["E" + pseudonyms.pseudonym(salt, "study", study) for study in kept["study_uid"]]
+    return pd.DataFrame(
+        {"session": sessions, "modality": kept["modality"].to_list()}, kept["image_id"].to_list()
+    )
 
 
 def _facts(

@@ -31,6 +31,8 @@ class Protocol(NamedTuple):
         One of `MARKERS`; see `burnt_in.masked`.
     dicom : bool
         Whether de-identified DICOM files are written too.
+    mids : bool
+        Whether the release is written in BIMCV's layout too; see `mids`.
     """
 
     views: tuple[str, ...] = ("PA",)
@@ -44,6 +46,7 @@ class Protocol(NamedTuple):
     burnt_in: str = "search"
     marker: str = "keep"
     dicom: bool = False
+    mids: bool = False
 
 
 def check(folder: Path, out: Path, salt: Path, protocol: Protocol) -> None:

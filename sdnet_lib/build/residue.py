@@ -18,7 +18,7 @@ from unicodedata import combining, normalize
 from sdnet_lib.files import InputError
 
 WORD = re.compile(r"[^\W_]+")
-UID = re.compile(r"\d+(?:\.\d+){3,}")
+UID = re.compile(r"\d+(?:\.\d+){2,}")  # one made of a UUID has three parts: 2.25 and a long number
 LETTERS, DIGITS = 3, 6  # of the shortest names and numbers that are looked for
 LONGEST = 5  # words of an id or a day that are looked for together
 PNG = b"\x89PNG\r\n\x1a\n"

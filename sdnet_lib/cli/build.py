@@ -43,6 +43,7 @@ def build(
     ] = "class",
     time_zone: Annotated[str, typer.Option(metavar="NAME", help="Of times that name none.")] = "UTC",
     dicom: Annotated[bool, typer.Option("--dicom", help="Write de-identified DICOM files too.")] = False,
+    mids: Annotated[bool, typer.Option("--mids", help="Write BIMCV's layout too, into DIR/mids.")] = False,
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes; the cores by default.")] = None,
     audit: Annotated[bool, typer.Option(help="Audit the release, into DIR-audit.")] = True,
 ) -> None:
@@ -63,6 +64,7 @@ def build(
         burnt_in=burnt_in,
         marker=marker,
         dicom=dicom,
+        mids=mids,
     )
     protocol.check(dicoms, out, salt, rules)
     from sdnet_lib.build import make, select  # not before: they take seconds to load

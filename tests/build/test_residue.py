@@ -12,7 +12,7 @@ from sdnet_lib.files import InputError
 SOURCE = {
     "names": ["Núñez^Begoña", "王^小东", "Severe^Li"],
     "ids": ["H00017", "AB-123/45", "12345", "7788991"],
-    "uids": ["1.2.392.200.7"],
+    "uids": ["1.2.392.200.7", "2.25.110576131273"],
     "days": ["20200314", "20200315101500"],
 }
 WANTED = residue.traces([SOURCE], days=True)
@@ -28,6 +28,7 @@ WANTED = residue.traces([SOURCE], days=True)
         "x AB 123_45 y",
         "7788991",
         "uid 1.2.392.200.7.",
+        "ses-E2.25.110576131273_run-1",
         "2020-03-14",
         "14/03/2020",
         "20200315",
@@ -39,7 +40,8 @@ def test_every_way_of_writing_is_found(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["12345", "Li", "is severe", "H000171", "2020-03-16", "1.2.392.200.70", "57788991"]
+    "text",
+    ["12345", "Li", "is severe", "H000171", "2020-03-16", "1.2.392.200.70", "2.25.1105761312734", "57788991"],
 )
 def test_what_is_short_longer_or_ours_is_no_trace(text):
     assert residue.search(text, WANTED) == ""
