@@ -6,6 +6,7 @@ until all is well, ``DIR.unfinished`` with what is done. The source is only read
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -213,13 +214,18 @@ def _trail(files: pd.DataFrame, salt: bytes) -> pd.DataFrame:
     out = files["reason"] != ""
     trail = pd.DataFrame(
         {
-            "file": [pseudonyms.pseudonym(salt, "file", file) for file in files["file"]],
+            "file": [_trail_name(salt, file) for file in files["file"]],
             "step": files["step"].where(out, "released"),
             "decision": out.map({True: "left out", False: "released"}),
             "reason": files["reason"],
         }
     )
     return trail.sort_values("file", ignore_index=True)
+
+
+def _trail_name(salt: bytes, file: str) -> str:
+    """Return a pseudonym for the bytes of a file's name, whatever letters they are in this locale."""
+    return pseudonyms.pseudonym(salt, "file", os.fsencode(file).decode("utf-8", "surrogateescape"))
 
 
 def _scan(part: Path, files: pd.DataFrame, made: dict[str, tuple[Path, dict]]) -> None:
@@ -247,7 +253,7 @@ def _scan(part: Path, files: pd.DataFrame, made: dict[str, tuple[Path, dict]]) -
 def _write_key(folder: Path, files: pd.DataFrame, salt: bytes) -> None:
     """Write who is who, for the house alone: each file, its pseudonyms, and why it was left out."""
     key = files[["file", "patient_id", "image_id", "step", "reason", "detail"]].assign(
-        trail_name=[pseudonyms.pseudonym(salt, "file", file) for file in files["file"]],
+        trail_name=[_trail_name(salt, file) for file in files["file"]],
         patient_pseudonym=[patient_name(salt, patient) for patient in files["patient_id"]],
         days_shifted=[pseudonyms.days_shifted(salt, patient) for patient in files["patient_id"]],
     )

@@ -86,6 +86,12 @@ def test_the_same_salt_gives_the_same_bytes_and_the_source_stays_as_it_was(built
     assert not ids[0] & ids[1]
 
 
+def test_the_trail_does_not_depend_on_the_locale(monkeypatch):
+    there = make._trail_name(b"secret", "ñ.dcm")
+    monkeypatch.setattr(os, "fsencode", lambda name: name.encode("latin-1"))
+    assert make._trail_name(b"secret", "ñ.dcm".encode().decode("latin-1")) == there
+
+
 def test_an_interrupted_run_goes_on(built, tmp_path, monkeypatch):
     done = []
 

@@ -18,6 +18,8 @@ import nbformat
 import pandas as pd
 from safetensors.numpy import load_file
 
+from sdnet_lib.phantom import archive
+
 ROOT = Path(__file__).parents[2]
 MARK = "SDNET_FAULTS"  # a variable that all descendants of a command inherit
 # as `sdnet` starts: without the working directory on the path
@@ -135,6 +137,15 @@ COMMANDS = {
             growing=("predictions.csv",),
         ),
         Command(
+            "build",
+            lambda given, place: [
+                *("build", f"{given}/archive/{archive.FILMS}", "--pcr", f"{given}/archive/{archive.PCR}"),
+                *("--readings", f"{given}/archive/{archive.READINGS}", "--salt", f"{given}/salt"),
+                *("--burnt-in", "absent", "--no-audit", "--jobs", "2", "-o", f"{place}/out"),
+            ],
+            files,
+        ),
+        Command(
             "book",
             lambda _, place: [
                 *("book", "--profile", "smoke", "--only", "02", "--jobs", "1", "--output", f"{place}/out")
@@ -211,10 +222,12 @@ def left_over(place: Path) -> list[str]:
 
 
 def inputs(folder: Path) -> Path:
-    """Make the films that commands read."""
+    """Make the films, and the archive, that commands read."""
     made = folder / "inputs"
     if not made.exists():
         ran = run(["phantom", "--n", "24", "--size", "96", "-o", f"{made}/films"], folder)
         if ran.status:
             raise RuntimeError(ran.err)
+        archive.write(made / "archive", patients=30, size=96)
+        (made / "salt").write_text("the secret of all releases here")
     return made
