@@ -173,8 +173,8 @@ def test_the_commands(monkeypatch, capsys, tmp_path):
     assert status == 2 and printed.err.count("\n") == 1
 
 
-def test_the_seconds_for_instructors_are_those_noted_in_the_notebooks():
+def test_seconds_and_memory_for_instructors_are_those_noted_in_the_notebooks():
     page = (ROOT / "book" / "instructors.md").read_text()
-    rows = re.findall(r"(?m)^\| (\d)\. [^|]+\| \d+ min \| (\d+) \|", page)
-    noted = [(path.name[1], str(nbformat.read(path, 4).metadata["seconds"])) for path in NOTEBOOKS]
-    assert rows == noted
+    rows = re.findall(r"(?m)^\| (\d)\. [^|]+\| \d+ min \| (\d+) \| ([\d,]+) \|", page)
+    noted = [(path.name[1], nbformat.read(path, 4).metadata) for path in NOTEBOOKS]
+    assert rows == [(number, str(of["seconds"]), f"{of['megabytes']:,}") for number, of in noted]
