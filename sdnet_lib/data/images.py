@@ -205,8 +205,8 @@ def write_gray(path: str | Path, image: np.ndarray) -> None:
 def png(pixels: np.ndarray) -> bytes:
     """Return uint8 pixels, (height, width), as a PNG file.
 
-    Each row is the difference to the one above, and only runs are packed: films get as small as by the usual
-    search for the best way of each row, in a third of its time.
+    Each row is the difference to the one above, and only runs are packed: films get about as small as by the
+    usual search for the best filter of each row, in a third of its time.
     """
     from imagecodecs import PNG, png_encode
 
