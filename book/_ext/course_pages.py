@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from docutils import nodes
 from docutils.utils.math import MathError
@@ -23,6 +24,15 @@ STEPS = {
     "06_cross_validation": "results",
     "07_gradcam": "reasons",
 }
+# controls whose name for a screen reader is missing, or is not what they show; what is put in place of each
+NAMED = (
+    (
+        '<summary><span class="toctree-toggle"',
+        '<summary aria-label="Pages below"><span class="toctree-toggle"',
+    ),
+    (' aria-label="Toggle hidden content"', ""),
+)
+SEARCH_FIELD = re.compile(r'(<button[^>]*search-button-field[^>]*?)\s+aria-label="Search"')
 NO_HEADING = re.compile(r"<th(?P<kind>[^>]*)>\s*(?:<p>\s*</p>)?\s*</th>")
 FENCE = re.compile(r"<mo(?![^>]*stretchy)(?P<how>[^>]*)>(?P<fence>[{}])</mo>")
 AMBIGUOUS = re.compile(r"\\frac\s*\d{2}")  # which docutils takes for one number
@@ -122,9 +132,19 @@ def formula(translator: HTML5Translator, node: nodes.math | nodes.math_block) ->
         raise nodes.SkipNode from error
     if not block:  # braces in a line are as high as the line
         typeset = FENCE.sub(r'<mo stretchy="false"\g<how>>\g<fence></mo>', typeset)
-    kind = "div" if block else "span"
-    translator.body.append(f'<{kind} class="math notranslate nohighlight">{typeset}</{kind}>')
+    # a formula that is wider than a phone scrolls, with the keyboard too
+    kind, scrolls = ("div", ' tabindex="0"') if block else ("span", "")
+    translator.body.append(f'<{kind} class="math notranslate nohighlight"{scrolls}>{typeset}</{kind}>')
     raise nodes.SkipNode
+
+
+def name_controls(app: Sphinx, error: Exception | None) -> None:
+    """Give the theme's controls the names that they show, so that one can speak to them as one sees them."""
+    for page in [] if error else Path(app.outdir).rglob("*.html"):
+        text = SEARCH_FIELD.sub(r"\1", page.read_text(encoding="utf-8"))
+        for old, new in NAMED:
+            text = text.replace(old, new)
+        page.write_text(text, encoding="utf-8")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
@@ -132,5 +152,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("doctree-resolved", explain_terms)
     app.connect("html-page-context", drop_scripts, priority=900)
     app.connect("html-page-context", finish_body)
+    app.connect("build-finished", name_controls)
     app.add_html_math_renderer("mathml", (formula, None), (formula, None))
     return {"parallel_read_safe": True, "parallel_write_safe": True}
