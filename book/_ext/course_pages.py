@@ -1,4 +1,4 @@
-"""A Sphinx extension: glossary terms that explain themselves, and pages that load only what they need."""
+"""A Sphinx extension: glossary terms that explain themselves, and formulas that need no script."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import re
 from pathlib import Path
 
 from docutils import nodes
+from docutils.utils.math import MathError
+from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
+from sphinx.util import logging
+from sphinx.writers.html5 import HTML5Translator
 
 GLOSSARY = "book/glossary"
 EVERYDAY = {"run", "view", "seed", "profile", "pa", "ap"}  # words that mostly mean what everybody means
@@ -20,8 +24,18 @@ STEPS = {
     "06_cross_validation": "results",
     "07_gradcam": "reasons",
 }
+# controls whose name for a screen reader is missing, or is not what they show; what is put in place of each
+NAMED = (
+    (
+        '<summary><span class="toctree-toggle"',
+        '<summary aria-label="Pages below"><span class="toctree-toggle"',
+    ),
+    (' aria-label="Toggle hidden content"', ""),
+)
+SEARCH_FIELD = re.compile(r'(<button[^>]*search-button-field[^>]*?)\s+aria-label="Search"')
 NO_HEADING = re.compile(r"<th(?P<kind>[^>]*)>\s*(?:<p>\s*</p>)?\s*</th>")
-ICONS = re.compile(r"<script[^>]*fontawesome[^>]*>\s*</script>")
+FENCE = re.compile(r"<mo(?![^>]*stretchy)(?P<how>[^>]*)>(?P<fence>[{}])</mo>")
+AMBIGUOUS = re.compile(r"\\frac\s*\d{2}")  # which docutils takes for one number
 
 
 def glossary(app: Sphinx) -> dict[str, tuple[str, str]]:
@@ -79,15 +93,14 @@ def _inside(node: nodes.Node, kinds: type) -> bool:
 def drop_scripts(
     app: Sphinx, page: str, template: str, context: dict, doctree: nodes.document | None
 ) -> None:
-    """Leave out Thebe, which this book does not use, and MathJax where there is no formula.
+    """Leave out Thebe, which this book does not use.
 
-    Jupyter Book and its theme both load Thebe, which is an error in the browser's console.
+    Jupyter Book and its theme both load it, which is an error in the browser's console.
     """
-    unused = ["thebe"] + ["mathjax"] * ('class="math' not in context.get("body", ""))
     context["script_files"] = [
         script
         for script in context["script_files"]
-        if not any(name in f"{script} {getattr(script, 'attributes', '')}".lower() for name in unused)
+        if "thebe" not in f"{script} {getattr(script, 'attributes', '')}".lower()
     ]
 
 
@@ -107,10 +120,31 @@ def course_map(chapter: str) -> str:
     return f'<nav class="course-map" aria-label="Steps of the course"><ol>{"".join(links)}</ol></nav>'
 
 
-def drop_icon_script(app: Sphinx, error: Exception | None) -> None:
-    """Leave out Font Awesome's script of 1.4 MB: its style sheet shows the same icons from a font."""
+def formula(translator: HTML5Translator, node: nodes.math | nodes.math_block) -> None:
+    """Write a formula as MathML, which browsers typeset themselves; MathJax would be 1.2 MB a page."""
+    block = isinstance(node, nodes.math_block)
+    try:
+        if AMBIGUOUS.search(node.astext()):
+            raise MathError(r"\frac needs braces around its numbers")
+        typeset = tex2mathml(node.astext().strip(), as_block=block)
+    except MathError as error:
+        logging.getLogger(__name__).warning("%s: %s", error, node.astext(), location=node)
+        raise nodes.SkipNode from error
+    if not block:  # braces in a line are as high as the line
+        typeset = FENCE.sub(r'<mo stretchy="false"\g<how>>\g<fence></mo>', typeset)
+    # a formula that is wider than a phone scrolls, with the keyboard too
+    kind, scrolls = ("div", ' tabindex="0"') if block else ("span", "")
+    translator.body.append(f'<{kind} class="math notranslate nohighlight"{scrolls}>{typeset}</{kind}>')
+    raise nodes.SkipNode
+
+
+def name_controls(app: Sphinx, error: Exception | None) -> None:
+    """Give the theme's controls the names that they show, so that one can speak to them as one sees them."""
     for page in [] if error else Path(app.outdir).rglob("*.html"):
-        page.write_text(ICONS.sub("", page.read_text(encoding="utf-8")), encoding="utf-8")
+        text = SEARCH_FIELD.sub(r"\1", page.read_text(encoding="utf-8"))
+        for old, new in NAMED:
+            text = text.replace(old, new)
+        page.write_text(text, encoding="utf-8")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
@@ -118,5 +152,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("doctree-resolved", explain_terms)
     app.connect("html-page-context", drop_scripts, priority=900)
     app.connect("html-page-context", finish_body)
-    app.connect("build-finished", drop_icon_script)
+    app.connect("build-finished", name_controls)
+    app.add_html_math_renderer("mathml", (formula, None), (formula, None))
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -16,8 +16,6 @@ from bs4 import BeautifulSoup, Tag
 from sdnet_lib.files import InputError, one_line, write_bytes
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FORMULAS = "_static/mathjax/tex-chtml.js"
-FORMULAS_IN = '{"options": {"processHtmlClass": "math"}}'  # as Sphinx has it: pages say where formulas are
 # tables that are wider than the paper get smaller letters
 FIT = """
 for (const table of document.querySelectorAll("table")) {
@@ -139,14 +137,9 @@ def as_one(pages: Path, chosen: Sequence[str], solutions: bool) -> str:
     styles = [urljoin(chosen[0], link["href"]) for link in first.find_all("link", rel="stylesheet")]
     articles = [_article(pages, page, chosen, solutions) for page in chosen]
     head = "".join(f'<link rel="stylesheet" href="{style}">' for style in styles)
-    formulas = ""
-    if any('class="math' in article for article in articles):
-        formulas = (
-            f"<script>window.MathJax = {FORMULAS_IN}</script>" + f'<script defer src="{FORMULAS}"></script>'
-        )
     return (
         f'<!DOCTYPE html><html lang="en" data-theme="light" data-mode="light"><head><meta charset="utf-8">'
-        f"<title>{first.title.get_text()}</title>{head}<style>{ON_PAPER}</style>{formulas}</head>"
+        f"<title>{first.title.get_text()}</title>{head}<style>{ON_PAPER}</style></head>"
         f'<body><main class="bd-article">{"".join(articles)}</main><script>{FIT}</script></body></html>'
     )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from sdnet_lib.children import python
 from sdnet_lib.files import machine
 from sdnet_lib.publish.execution import ERROR_LINES, BookError
+from sdnet_lib.publish.light import lighten
 
 
 def render(source: Path, scratch: Path, book_log: Path) -> Path:
@@ -39,4 +40,6 @@ def render(source: Path, scratch: Path, book_log: Path) -> Path:
     if done.returncode or warnings:
         lines = "\n".join(f"    {line}" for line in warnings or log.splitlines()[-ERROR_LINES:])
         raise BookError(f"Jupyter Book is not content:\n{lines}\nThe whole log: {book_log}")
-    return scratch / "_build" / "html"
+    html = scratch / "_build" / "html"
+    lighten(html)
+    return html

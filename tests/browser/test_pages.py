@@ -139,8 +139,9 @@ def test_pages_load_without_errors_and_fit_the_screen(request, screen, address, 
 
 def test_formulas_are_typeset_without_a_network(desk, address):
     desk.goto(f"{address}/notebooks/03_segmentation_cropping.html")
-    desk.wait_for_selector("mjx-container")
-    assert "\\mathrm" not in desk.inner_text("article")
+    dice = desk.locator("math[display=block]", has_text="Dice")
+    expect(dice.locator("mfrac")).to_be_visible()
+    assert "\\" not in dice.text_content()
 
 
 def test_the_front_page_leads_to_the_book(desk, address):
