@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sdnet_lib.children import python
 from sdnet_lib.files import machine
+from sdnet_lib.publish import mathfont
 from sdnet_lib.publish.execution import ERROR_LINES, BookError
 from sdnet_lib.publish.light import lighten
 
@@ -42,4 +43,5 @@ def render(source: Path, scratch: Path, book_log: Path) -> Path:
         raise BookError(f"Jupyter Book is not content:\n{lines}\nThe whole log: {book_log}")
     html = scratch / "_build" / "html"
     lighten(html)
+    mathfont.write(html)
     return html

@@ -179,3 +179,14 @@ def test_the_dark_theme_is_dark(desk, address):
         colour = desk.evaluate("getComputedStyle(document.body).backgroundColor")
         level = sum(int(part) for part in re.findall(r"\d+", colour)[:3]) / 3
         assert (level > 200) is bright, (theme, colour)
+
+
+def test_indices_stand_below_the_line(address, desk):
+    desk.goto(f"{address}/notebooks/04_fucitnet.html")
+    desk.evaluate("document.fonts.ready")
+    assert desk.evaluate("document.fonts.check('16px \"Course Math\"')")
+    heights = desk.evaluate(
+        "[...document.querySelectorAll('msub')].map(one => [...one.children].map("
+        "part => { const box = part.getBoundingClientRect(); return (box.top + box.bottom) / 2; }))"
+    )
+    assert heights and all(index > letter + 2 for letter, index in heights)
