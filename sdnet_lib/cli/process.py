@@ -35,11 +35,16 @@ def begin() -> None:
 
 
 def _be_somebody() -> None:
-    """Give this user a name where the system has none, as in some containers: libraries ask for it."""
+    """Give this user a name and a home where the system has none, as in some containers: libraries ask."""
     try:
         getpass.getuser()
     except (KeyError, OSError):
         os.environ["LOGNAME"] = "somebody"
+    try:
+        Path.home()
+    except RuntimeError:
+        if place := os.environ.get("SDNET_CACHE"):
+            os.environ["HOME"] = os.path.abspath(place)
 
 
 def _sweep() -> None:

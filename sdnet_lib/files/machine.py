@@ -18,6 +18,9 @@ SAID = {
     "failed to map segment": "not enough memory",
     "can't start new thread": "no further thread can be started: too little memory, or a limit (ulimit -u)",
     "could not create a primitive": "not enough memory",
+    # torch does not say why it could not write
+    "inline_container.cc": "a file could not be written whole: most likely no space left on the disk",
+    "Could not determine home directory": "no home folder: say in SDNET_CACHE where files may be kept",
 }
 # what a call to the system may be refused for, whatever the program that makes it
 NAMES = ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "EMFILE", "ENFILE", "ENOMEM", "EIO")

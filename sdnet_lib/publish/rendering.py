@@ -31,6 +31,7 @@ def render(source: Path, scratch: Path, book_log: Path) -> Path:
         encoding="utf-8",
         errors="backslashreplace",
         stdin=subprocess.DEVNULL,
+        env=os.environ | {"TMPDIR": str(scratch)},  # where Sphinx leaves a log when it fails
     )
     log = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", done.stdout).replace(f"{source}/", "")
     with book_log.open("a", encoding="utf-8") as file:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sdnet_lib.cli import main as cli
+from sdnet_lib.cli import process
 
 
 def sdnet(*arguments, **options):
@@ -242,6 +243,18 @@ def test_what_the_machine_refuses_is_one_line(monkeypatch, capsys, error, status
     monkeypatch.setattr("sdnet_lib.publish.build.build", refuse)
     code, _, err = run(monkeypatch, capsys, "book")
     assert (code, err) == (status, f"sdnet: {said}\n")
+
+
+@pytest.mark.parametrize("cache", ["/some/cache", ""])
+def test_where_there_is_no_home_the_cache_is_one(monkeypatch, cache):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(process.Path, "home", homeless)
+    monkeypatch.setenv("SDNET_CACHE", cache)
+    monkeypatch.setenv("HOME", "/as/it/was")
+    process._be_somebody()
+    assert os.environ["HOME"] == (cache or "/as/it/was")
 
 
 def test_our_own_faults_keep_their_traceback(monkeypatch):

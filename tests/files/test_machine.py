@@ -26,6 +26,8 @@ def caught(action):
         (MemoryError(), "not enough memory"),
         (ImportError("libx.so: failed to map segment from shared object"), "not enough memory"),
         (RuntimeError("can't start new thread"), "no further thread"),
+        (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 9"), "a file could not be"),
+        (RuntimeError("Could not determine home directory."), "no home folder: say in SDNET_CACHE"),
         (ValueError("a bug"), None),
         (ZeroDivisionError(), None),
     ],
