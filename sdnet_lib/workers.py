@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from joblib import Parallel, parallel_config
 from joblib.externals.loky import get_reusable_executor
+from tqdm import tqdm
 
 from sdnet_lib.children import end_with, safe_path
 
@@ -49,6 +51,7 @@ def _start(parent: int) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C stops
     end_with(parent)
+    tqdm.set_lock(threading.RLock())  # its own is the system's, and would outlive a worker that is killed
     nothing = os.open(os.devnull, os.O_WRONLY)
     for descriptor in (1, 2):  # native code prints too; what goes wrong is an exception that the parent gets
         os.dup2(nothing, descriptor)

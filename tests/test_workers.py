@@ -32,3 +32,21 @@ def test_busy_workers_end_with_the_process_that_started_them(how):
     while any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in family):
         assert time.monotonic() < end, family
         time.sleep(0.1)
+
+
+BAR = """
+from joblib import delayed
+from tqdm import tqdm
+from sdnet_lib.workers import workers
+
+def count():
+    return sum(tqdm(range(3)))
+
+with workers(2) as parallel:
+    print(list(parallel(delayed(count)() for _ in range(4))))
+"""
+
+
+def test_a_bar_in_a_worker_leaves_nothing_of_the_system_behind():
+    done = subprocess.run([sys.executable, "-c", BAR], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("[3, 3, 3, 3]\n", "")
