@@ -27,6 +27,15 @@ def own_cache(tmp_path_factory):
         yield
 
 
+@pytest.fixture(autouse=True)
+def own_signals():
+    """Undo what a command that runs in this process makes of signals: forked children would inherit it."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def no_network():
     """Refuse connections to other machines: what a test needs, it makes or serves itself."""

@@ -62,9 +62,7 @@ def book(
     from sdnet_lib.publish import build as builder
 
     if from_bundle:
-        from sdnet_lib.publish import build
-
-        build.from_bundle(from_bundle, output=output)
+        builder.from_bundle(from_bundle, output=output)
         return
     builder.build(
         output=output,

@@ -7,6 +7,7 @@ without a preamble, under names in Latin-1 and Chinese.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from uuid import UUID
 
@@ -87,7 +88,9 @@ def write(folder: Path, patients: int = 60, seed: int = 0, size: int = 128) -> p
         )
         form = FORMS[number % len(FORMS)]
         data, hidden = header(study, form)
-        file = folder / FILMS / _family(study)[1] / f"{study['study_id']}.dcm"
+        # its bytes are the same in every locale, also where they are no letters
+        family = os.fsdecode(_family(study)[1].encode())
+        file = folder / FILMS / family / f"{study['study_id']}.dcm"
         file.parent.mkdir(parents=True, exist_ok=True)
         save(data, image, form, file)
         name = file.relative_to(folder / FILMS).as_posix()

@@ -2,6 +2,7 @@
 
 import functools
 import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -59,6 +60,6 @@ def _read_phantom(_):
 
 def test_two_processes_may_ask_at_once(monkeypatch):
     fake_phantom(monkeypatch)
-    with multiprocessing.get_context("fork").Pool(3) as pool:
-        answers = pool.map(_read_phantom, range(3), chunksize=1)
+    with ProcessPoolExecutor(3, multiprocessing.get_context("fork")) as pool:  # it ends, and kills nobody
+        answers = list(pool.map(_read_phantom, range(3)))
     assert len(set(answers)) == 1 and answers[0][0] == 48
