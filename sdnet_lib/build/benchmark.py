@@ -28,7 +28,8 @@ def run(folder: Path, patients: int, seed: int = 0, size: int = 64) -> tuple[pd.
     """Write an archive into a folder, de-identify it and score it; see `score`."""
     planted = archive.write(folder, patients, seed, size)
     made = {}
-    for name in tqdm(planted["file"].unique(), "de-identifying", disable=None, delay=2):
+    # not `unique`: pandas takes different names for one if they hold bytes that are no letters
+    for name in tqdm(dict.fromkeys(planted["file"]), "de-identifying", disable=None, delay=2):
         data = read_header(folder / archive.FILMS / name)
         file = folder / "made.dcm"
         deidentify.write(data, DARK, file, SALT, str(data.PatientID), text_searched=False)
@@ -56,12 +57,12 @@ def score(planted: pd.DataFrame, made: dict[str, Dataset]) -> tuple[pd.DataFrame
         ``file: text`` for each hidden text that still stands anywhere in the header or the file's meta data.
     """
     rows = planted.assign(now=[value(made[row.file], row.path) for row in planted.itertuples()])
-    patients = rows[rows["path"] == "PatientID"].set_index("file")["value"]
+    patients = rows[rows["path"] == "PatientID"].set_index("study_id")["value"]
     days = (
         pd.to_datetime(rows["value"], errors="coerce", format="%Y%m%d")
         - pd.to_datetime(rows["now"], errors="coerce", format="%Y%m%d")
     ).dt.days
-    patient = rows["file"].map(patients)
+    patient = rows["study_id"].map(patients)
     dates = rows["kind"] == "date"
     usual = days[dates].groupby(patient[dates]).first()
     news = rows[rows["kind"] == "uid"].groupby("value")["now"].nunique()
