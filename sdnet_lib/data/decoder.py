@@ -153,12 +153,12 @@ def serve(memory: int, seconds: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C stops
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # native code may print
-    _limit(memory)
+    memory = _limit(memory)
     for line in sys.stdin.buffer:
         if hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_PROF, seconds)  # its signal ends the process
         path, header = json.loads(line)
-        answer, image = _answer(Path(path), header)
+        answer, image = _answer(Path(path), header, memory)
         answers.write(json.dumps(answer).encode() + b"\n")
         if image is not None:
             answers.write(memoryview(image).cast("B"))
@@ -166,7 +166,7 @@ def serve(memory: int, seconds: int) -> None:
         del image  # it may be a third of what the next picture is allowed
 
 
-def _answer(path: Path, header: bool) -> tuple[dict, np.ndarray | None]:
+def _answer(path: Path, header: bool, memory: int) -> tuple[dict, np.ndarray | None]:
     try:
         kind = format_of(path)
         if kind is None:
@@ -186,19 +186,22 @@ def _answer(path: Path, header: bool) -> tuple[dict, np.ndarray | None]:
     except ImageError as error:
         return {"error": error.reason}, None
     except MemoryError:
-        return {"error": f"reading it takes over {MAX_MEMORY / 1e9:.0f} GB"}, None
+        return {"error": f"reading it takes over {memory / 1e9:.1g} GB"}, None
     except Exception as error:  # decoders raise anything, from OSError to struct.error; all mean a bad file
         return {"error": f"cannot be decoded ({one_line(error)[:150]})"}, None
     return {"shape": image.shape, "warnings": notes, "mode": mode}, np.ascontiguousarray(image)
 
 
-def _limit(memory: int) -> None:
-    """Let this process take so many bytes more than it has now, where the system can limit that."""
+def _limit(memory: int) -> int:
+    """Let this process take so many bytes more than it has now, if the system can limit that; return them."""
     try:
         import resource
     except ImportError:  # Windows
-        return
+        return memory
     with open("/proc/self/statm" if os.path.exists("/proc/self/statm") else os.devnull, "rb") as file:
         pages = int((file.read().split() or [b"0"])[0])
-    limit = pages * resource.getpagesize() + memory
+    taken = pages * resource.getpagesize()
+    most = resource.getrlimit(resource.RLIMIT_AS)[1]  # a user may have set one that is lower
+    limit = taken + memory if most == resource.RLIM_INFINITY else min(taken + memory, most)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    return limit - taken

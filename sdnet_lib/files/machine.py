@@ -40,18 +40,35 @@ def reason(error: BaseException) -> str | None:
     Errors of operating system calls are; of others those whose class or words say so, and those that such an
     error has caused.
     """
-    for kind in type(error).__mro__:
-        if kind.__name__ in KINDS:
-            return KINDS[kind.__name__]
     text = " ".join(str(error).split())
+    if known := KINDS.keys() & {kind.__name__ for kind in type(error).__mro__}:
+        return KINDS[known.pop()]
     if isinstance(error, OSError) and error.errno:
         cause = SAID.get(os.strerror(error.errno), error.strerror or os.strerror(error.errno))
         cause = " ".join(cause.split())
         return f"{os.fsdecode(error.filename)}: {cause}" if error.filename else cause
-    for words, meaning in SAID.items():
-        if words in text:
-            return meaning
+    if said := meant(text):
+        return said
     return text or type(error).__name__ if isinstance(error, OSError) else None
+
+
+def meant(text: str) -> str | None:
+    """Return what the words of a library's error mean, None if the machine has nothing to do with it."""
+    return next((meaning for words, meaning in SAID.items() if words in text), None)
+
+
+def allow_files(number: int) -> None:
+    """Let this process and its children open so many files; raise `OSError` if the system forbids it."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= number:
+        return
+    if hard != resource.RLIM_INFINITY and hard < number:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (number, hard))
 
 
 @contextmanager

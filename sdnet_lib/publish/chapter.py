@@ -61,7 +61,7 @@ def refused(error: Exception) -> str | None:
         return None
     if type(error).__name__ == "DeadKernelError":
         return "its kernel was killed, most likely for want of memory: choose fewer --jobs"
-    return machine.reason(error) if not name else None
+    return machine.meant(value) if name else machine.reason(error)
 
 
 def family(pid: int) -> list[psutil.Process]:

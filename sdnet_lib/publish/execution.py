@@ -21,6 +21,7 @@ import psutil
 
 from sdnet_lib.checksums import beside, fault, write_seal
 from sdnet_lib.children import safe_path
+from sdnet_lib.files import machine
 from sdnet_lib.names import shown
 from sdnet_lib.publish.chapter import execute, family
 from sdnet_lib.publish.checks import problems, stderr_of, without_paths
@@ -28,6 +29,7 @@ from sdnet_lib.publish.checks import problems, stderr_of, without_paths
 if TYPE_CHECKING:  # nbformat takes more than a second to import: an unchanged book does without it
     from nbformat import NotebookNode
 
+FILES = 128  # that a chapter's process and its kernel open at most, each
 CELL_TIMEOUT = 1800  # seconds that one cell may take; the longest of the `quick` profile takes about 100
 ERROR_LINES = 12  # how much of a failing cell's traceback is shown
 ONE_THREAD = dict.fromkeys(
@@ -92,8 +94,11 @@ def run(
     ------
     BookError
         At the end, for all chapters that failed.
+    OSError
+        Before anything runs, if the system lets nobody open `FILES` files.
     """
     waiting, running, errors = longest_first(chapters), [], []
+    machine.allow_files(FILES)
     safe_path()
     environment = _environment(scratch, at_once=max(1, min(jobs, len(chapters))))
     try:

@@ -1,5 +1,6 @@
 """The child that decodes: what happens to it is an error of one file, and nothing else."""
 
+import json
 import os
 import subprocess
 import sys
@@ -145,3 +146,16 @@ def test_programs_that_pillow_would_start_are_not_started(tmp_path):
         with pytest.raises(ImageError, match="not an image"):
             read_gray(tmp_path / name)
     assert threading.active_count() < 20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the address space")
+@pytest.mark.parametrize("side, said", [(64, b'"shape": [64, 64]'), (8900, b"takes over 0.")])
+def test_a_lower_limit_of_the_user_holds_and_is_what_is_said(side, said, tmp_path):
+    write_gray(tmp_path / "a.png", np.tile(np.linspace(0, 1, side), (side, 1)))
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_AS, (450_000_000,) * 2);"
+        "from sdnet_lib.data import decoder; decoder.serve(1_000_000_000, 60)"
+    )
+    question = json.dumps([str(tmp_path / "a.png"), False]).encode() + b"\n"
+    ran = subprocess.run([sys.executable, "-c", code], input=question, capture_output=True, check=False)
+    assert said in ran.stdout.splitlines()[0], ran.stderr

@@ -2,6 +2,7 @@
 
 import errno
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -67,6 +68,19 @@ def test_another_file_keeps_its_name(tmp_path):
 
 def test_an_input_error_is_left_to_those_who_know_it():
     assert machine.reason(InputError("bad row")) is None
+
+
+@pytest.mark.parametrize(
+    "soft, hard, said", [(64, 4096, "128"), (64, 64, "Too many open files"), (256, 256, "256")]
+)
+def test_files_are_allowed_as_far_as_the_system_lets(soft, hard, said):
+    code = (
+        "import resource as r; from sdnet_lib.files import machine;"
+        f"r.setrlimit(r.RLIMIT_NOFILE, ({soft}, {hard})); machine.allow_files(128);"
+        "print(r.getrlimit(r.RLIMIT_NOFILE)[0])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ran.stdout or ran.stderr).strip().endswith(said)
 
 
 def test_a_real_full_disk(tmp_path):

@@ -252,6 +252,7 @@ def test_a_home_that_cannot_be_written_and_an_odd_picture_stop_no_book(tmp_path,
     [
         ("raise OSError(28, 'No space left on device', '/x')", 2, "): /x: no space left on the disk"),
         ("raise MemoryError", 2, "): not enough memory"),
+        ("raise ImportError('libx.so: failed to map segment')", 2, "): not enough memory"),
         ("from sdnet_lib.files import InputError\nraise InputError('bad row')", 2, "): bad row"),
         ("open('/no/such')", 1, "FileNotFoundError"),
         ("1 / 0", 1, "ZeroDivisionError"),
