@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -24,6 +25,7 @@ STEPS = {
     "06_cross_validation": "results",
     "07_gradcam": "reasons",
 }
+WORDS_A_MINUTE = 150  # of a text that one thinks about
 # controls whose name for a screen reader is missing, or is not what they show; what is put in place of each
 NAMED = (
     (
@@ -105,10 +107,11 @@ def drop_scripts(
 
 
 def finish_body(app: Sphinx, page: str, template: str, context: dict, doctree: nodes.document | None) -> None:
-    """Show below a chapter's title where in the course it stands; let empty headings of tables be cells."""
+    """Show below a chapter's title where it stands and how long it takes; turn empty headings into cells."""
     body = NO_HEADING.sub(r"<td\g<kind>></td>", context.get("body", ""))
     if page.removeprefix("notebooks/") in STEPS:
-        body = body.replace("</h1>", "</h1>" + course_map(page.removeprefix("notebooks/")), 1)
+        here = course_map(page.removeprefix("notebooks/")) + course_time(app, page, doctree)
+        body = body.replace("</h1>", "</h1>" + here, 1)
     # sphinx's list of citations has no list items, which a screen reader misses
     context["body"] = body.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
 
@@ -118,6 +121,18 @@ def course_map(chapter: str) -> str:
     here = {name: ' aria-current="page"' if name == chapter else "" for name in STEPS}
     links = [f'<li><a href="{name}.html"{here[name]}>{step}</a></li>' for name, step in STEPS.items()]
     return f'<nav class="course-map" aria-label="Steps of the course"><ol>{"".join(links)}</ol></nav>'
+
+
+def course_time(app: Sphinx, page: str, doctree: nodes.document) -> str:
+    """Return a line on how long a chapter takes: people by its words, the machine by this very run."""
+    notebook = json.loads(Path(app.env.doc2path(page)).read_text(encoding="utf-8"))
+    seconds = notebook["metadata"].get("papermill", {}).get("duration")
+    if not seconds:  # its page only says that it was not run
+        return ""
+    words = sum(len(paragraph.astext().split()) for paragraph in doctree.findall(nodes.paragraph))
+    minutes = 5 * max(1, round(words / WORDS_A_MINUTE / 5))
+    said = f"About {minutes} minutes to read, exercises aside; this run took {seconds:.0f} seconds."
+    return f'<p class="course-time">{said}</p>'
 
 
 def formula(translator: HTML5Translator, node: nodes.math | nodes.math_block) -> None:

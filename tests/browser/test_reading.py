@@ -35,6 +35,12 @@ def test_no_code_and_no_table_is_wider_than_its_box(chromium, address, names, wi
             assert tab.evaluate("document.documentElement.scrollWidth") <= width, name
 
 
+def test_each_chapter_says_how_long_it_takes(html):
+    said = re.compile(r"About [1-9]\d* minutes to read, exercises aside; this run took \d+ seconds\.")
+    pages = list((html / "notebooks").glob("*.html"))
+    assert pages and all(said.search(page.read_text(encoding="utf-8")) for page in pages)
+
+
 def test_the_measure_finds_what_is_cut(desk, address):
     desk.goto(f"{address}/book/index.html")
     desk.evaluate(
