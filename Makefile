@@ -1,4 +1,4 @@
-# make book | make test | make alone | make lab | make fuzz | make faults | make seeds | make clean. The first call of either makes .venv and installs into it.
+# make book | make test | make long | make alone | make lab | make fuzz | make faults | make seeds | make clean. The first call of either makes .venv and installs into it.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 SMOKE := $(BIN)/sdnet book --profile smoke --strict --output _build/test
 
-.PHONY: book test unit smoke alone fuzz faults seeds browser lab requirements clean
+.PHONY: book test long unit smoke alone fuzz faults seeds browser lab requirements clean
 
 book: $(VENV)/installed
 	$(BIN)/sdnet book
@@ -18,12 +18,16 @@ test: browser $(VENV)/installed
 	$(BIN)/python -m sdnet_lib.publish.notebooks lint
 	rm -rf _build/smoke && $(BIN)/python -m sdnet_lib.publish.notebooks smoke _build/smoke
 	$(PYTEST) --dist loadfile --nbval-lax --nbval-current-env -p tests.publish.keep_executed \
-		_build/smoke tests --ignore tests/browser
+		-m "not long" _build/smoke tests --ignore tests/browser
 	$(SMOKE)
 	$(PYTEST) tests/browser
 
 unit: $(VENV)/installed
-	$(PYTEST) --dist loadfile tests --ignore tests/browser
+	$(PYTEST) --dist loadfile -m "not long" tests --ignore tests/browser
+
+# what takes its time and seldom breaks: kills in the middle of a study, budgets against counted operations, bench
+long: $(VENV)/installed
+	$(PYTEST) --dist loadfile -m long tests
 
 smoke: $(VENV)/installed
 	$(SMOKE)

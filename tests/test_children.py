@@ -8,6 +8,8 @@ import pytest
 
 from sdnet_lib import children
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[1]
 BAD = "import os\nopen(os.environ['SDNET_TEST_RAN'], 'a').write(__file__)\nraise SystemExit('bad code ran')\n"
 MODULES = ("struct", "random", "tempfile", "selectors", "papermill", "joblib", "sphinx", "numpy")

@@ -34,6 +34,7 @@ def test_tints_add_a_tenth_of_red_or_blue_and_copies_nothing():
     assert not list(controls.Tint(0).parameters())  # nothing of it is learned
 
 
+@pytest.mark.long
 def test_the_matched_control_makes_the_steps_of_covid_sdnet_and_the_plain_one_half_of_them(task):
     steps = {
         name: registry.find(name).fit(task)[1]["steps"]
@@ -50,6 +51,7 @@ def test_in_equal_steps_all_make_as_many_and_keep_the_best(task, name):
     assert notes["steps"] == 12 and notes["stopping"] == "best of all" and notes["steps_kept"] in (6, 12)
 
 
+@pytest.mark.long
 def test_in_equal_steps_generators_make_as_many_too(task):
     assert shared_generators(task._replace(profile=EQUAL)).origin["steps"] == 12
 
@@ -61,6 +63,7 @@ def test_no_batch_shows_batch_normalisation_fewer_than_16_images(task):
         cnn.fit(task._replace(profile=dataclasses.replace(TINY, batch=8)))
 
 
+@pytest.mark.long
 def test_whatever_decides_the_network_is_the_same_one(task):
     theta = None
     for name in DECIDED:
@@ -77,6 +80,7 @@ def test_whatever_decides_the_network_is_the_same_one(task):
     assert json.dumps(notes)  # ready for the provenance
 
 
+@pytest.mark.long
 def test_a_damaged_network_of_an_earlier_run_is_trained_again(task, caplog):
     first, _ = registry.find("covid-sdnet").fit(task)
     (file,) = task.shared.parent.glob("*.twins.safetensors")

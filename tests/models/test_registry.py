@@ -76,6 +76,7 @@ def test_each_learns_from_a_task_and_predicts_two_probabilities(task, name):
     check(task, name)
 
 
+@pytest.mark.long
 def test_fucitnet_and_sdnet_share_generators_that_were_trained_once(task, monkeypatch):
     alone = check(task, "fucitnet")
     monkeypatch.setattr(training, "fit", None)

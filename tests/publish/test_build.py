@@ -235,6 +235,7 @@ def test_the_key_follows_a_data_set_given_by_path_and_its_images(tmp_path, make_
     assert copy() != fourth
 
 
+@pytest.mark.long
 def test_a_damaged_copy_is_made_again_and_that_is_said(tmp_path, caplog):
     root = write(tmp_path / "course", **{"01_a": notebook("1 + 1")})
     build.build(root)
@@ -271,6 +272,7 @@ def test_an_empty_cache_somewhere_else_does_not_change_the_name_of_a_copy(tmp_pa
     assert set(build.executed_copies(chapters, parameters, tmp_path).values()) != names
 
 
+@pytest.mark.long
 def test_no_private_path_gets_into_a_page(tmp_path, make_cohort):
     """Neither where the cohort lies, nor what it is called, nor where its images are."""
     private, elsewhere = tmp_path / "Dr-Marigold" / "peonies", tmp_path / "Zinnia"
@@ -298,6 +300,7 @@ def test_no_private_path_gets_into_a_page(tmp_path, make_cohort):
     ] == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["{x}", "{dataset}", "{0}", "{"])
 def test_an_output_folder_with_braces(tmp_path, name):
     root = write(tmp_path / "course", **{"01_a": notebook("print('done')")})

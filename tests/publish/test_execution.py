@@ -195,6 +195,7 @@ def test_problems_of_stored_notebooks(change, complaint):
     assert complaint in execution.problems(executed)[0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_stopped_build_leaves_no_kernel_and_no_half_written_file(tmp_path, how):
     """The kernel computes and has a process of its own: both end with the command."""

@@ -140,6 +140,7 @@ def test_smoke_copies_say_smoke_and_keep_stored_outputs(good, tmp_path):
     assert sum(bool(c.get("outputs")) for c in copied.cells) == 2
 
 
+@pytest.mark.long
 def test_refresh_stores_the_outputs_of_checked_cells_only(good, tmp_path):
     good.cells[5] = code('course.glue("c1_x", 3)', "remove-cell")
     good.cells[3].outputs = []
@@ -183,6 +184,7 @@ def nbval(folder, *options):
     return subprocess.run(program, cwd=folder, env=environment, capture_output=True, text=True)
 
 
+@pytest.mark.long
 def test_nbval_turns_red_when_a_stored_output_is_changed(good, tmp_path):
     good.cells = [good.cells[3], good.cells[4]]
     nbformat.write(good, tmp_path / "good.ipynb")
@@ -194,6 +196,7 @@ def test_nbval_turns_red_when_a_stored_output_is_changed(good, tmp_path):
     assert done.returncode == 1 and "1 failed, 1 passed" in done.stdout
 
 
+@pytest.mark.long
 def test_what_nbval_executes_is_the_executed_copy_of_the_smoke_book(tmp_path):
     chapters = {"01_a": notebook("print(profile)", "1 + 1"), "02_b": notebook("1 / 0")}
     root = write(tmp_path / "course", **chapters)

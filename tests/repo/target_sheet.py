@@ -14,7 +14,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 FOLDED = {"setup", "remove-cell", "hide-cell", "hide-input"}  # code that a reader does not meet
-PARTS = {"goals": "**After it you can**", "summary": "## What we learned", "exercise": "} Exercise", "quiz": "## Quiz"}
+PARTS = {
+    "goals": "**After it you can**",
+    "summary": "## What we learned",
+    "exercise": "} Exercise",
+    "quiz": "## Quiz",
+}
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 

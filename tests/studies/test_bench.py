@@ -9,6 +9,8 @@ from sdnet_lib.studies import bench as benches
 from sdnet_lib.studies.bench import fucitnet as bench
 from sdnet_lib.studies.bench import measure, stages
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def found() -> dict:

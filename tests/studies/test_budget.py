@@ -19,6 +19,8 @@ from sdnet_lib.studies.operations import counter, generator_step, step
 from sdnet_lib.studies.study import Study
 from tests.conftest import make_squares
 
+pytestmark = pytest.mark.long
+
 SMALL = replace(get_profile("smoke"), image_size=32, epochs=2, generator_epochs=1, weights="none")
 HERE = budget.Setting.of(SMALL, mixed=False)
 

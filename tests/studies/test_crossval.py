@@ -264,6 +264,7 @@ def same(one: dict, two: dict) -> bool:
     return one.keys() == two.keys() and all(one[name].equals(two[name]) for name in one)
 
 
+@pytest.mark.long
 def test_killed_in_any_way_it_leaves_no_process_and_ends_with_the_same_predictions(
     csv, uninterrupted, tmp_path
 ):
@@ -315,6 +316,7 @@ def group(leader: int) -> list[str]:
     return found
 
 
+@pytest.mark.long
 def test_two_at_once_share_the_work(csv, uninterrupted, tmp_path):
     out = tmp_path / "runs"
     both = [

@@ -20,6 +20,8 @@ from sdnet_lib.models.registry import find
 from sdnet_lib.studies import crossval
 from sdnet_lib.studies.study import Run, Study
 
+pytestmark = pytest.mark.long
+
 TINY = Profile("tiny", 24, 32, 32, 16, 3, 1, 1, 3, "tf_efficientnet_lite0", 1, (1.0, 0.01))
 RUN = ("covid-sdnet", "resnet50", "darkcovidnet")
 

@@ -13,6 +13,7 @@ def films(tmp_path_factory):
     return {name: published_audit.drawn(name, 90, folder) for name in (NONE, "aspect", "view", "marker")}
 
 
+@pytest.mark.long
 def test_the_same_patients_are_drawn_with_every_shortcut(films):
     for cohort, _ in films.values():
         assert cohort["patient_id"].equals(films[NONE][0]["patient_id"])

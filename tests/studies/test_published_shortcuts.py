@@ -53,6 +53,7 @@ def run(folds: int) -> tuple[pd.DataFrame, dict]:
     return tables[""], origin
 
 
+@pytest.mark.long
 def test_the_table_has_a_row_an_experiment(small_world):
     table, origin = run(folds=1)
     tuned = table["model"] == experiments.TRAINED
@@ -71,6 +72,7 @@ def test_the_table_has_a_row_an_experiment(small_world):
     assert origin["profile"]["name"] == "tiny" and origin["hours_of_computing"] >= 0
 
 
+@pytest.mark.long
 def test_an_interrupted_run_goes_on_where_it_stopped(small_world):
     first, _ = run(folds=0)
     assert small_world and experiments.TRAINED not in set(first["model"])

@@ -13,6 +13,8 @@ from sdnet_lib.models.fucitnet import checkpoints
 from sdnet_lib.studies import stored_generators as made
 from sdnet_lib.studies import synthetic_model
 
+pytestmark = pytest.mark.long
+
 TINY = replace(made.PROFILE, image_size=32, generator_epochs=2)
 
 

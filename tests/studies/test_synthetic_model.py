@@ -16,6 +16,8 @@ from sdnet_lib.studies import card as cards
 from sdnet_lib.studies import final, model_file
 from sdnet_lib.studies import synthetic_model as made
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def small(monkeypatch, tmp_path):

@@ -51,6 +51,7 @@ def test_each_fold_leaves_its_share_of_patients_out_and_none_is_in_two_parts(fol
         third_class.parts(patients[:2], folds, 0, 3)
 
 
+@pytest.mark.long
 def test_only_what_has_a_third_class_learns_from_it(study, third):
     for fold in range(3):
         plain, more = (study.task(Run(name, 0, fold)) for name in ("resnet50-crop", "covidnet-c"))
