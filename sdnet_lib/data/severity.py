@@ -50,11 +50,6 @@ def score(parts: str | Iterable[str]) -> int:
     return len(names)
 
 
-def score_from_lungs(right: float, left: float) -> int:
-    """Add the scores of the two lungs, 0 to 4 each; raise `InputError` for any other value."""
-    return _whole(right, 4, "score of the right lung") + _whole(left, 4, "score of the left lung")
-
-
 def score_from_extent(extent: float) -> int:
     """Round a mean of several raters' 0 to 8 extents to a score, halves up.
 

@@ -19,12 +19,6 @@ def test_every_set_of_parts_scores_its_size():
     )
 
 
-def test_parts_agree_with_lung_scores():
-    for chosen in combinations(severity.PARTS, 3):
-        right = sum(name.startswith("R") for name in chosen)
-        assert severity.score(chosen) == severity.score_from_lungs(right, 3 - right)
-
-
 @pytest.mark.parametrize(("total", "level"), list(enumerate(LEVEL_OF_SCORE)))
 def test_levels_follow_section_1(total, level):
     assert (
@@ -69,9 +63,6 @@ def test_severity_never_falls_as_the_extent_grows():
         (lambda: severity.score(["R1", "L2", "R1"]), "R1"),
         (lambda: severity.score(["R1", float("nan")]), "nan"),
         (lambda: severity.score(float("nan")), "nan"),
-        (lambda: severity.score_from_lungs(5, 0), "right lung.*5"),
-        (lambda: severity.score_from_lungs(0, -1), "left lung.*-1"),
-        (lambda: severity.score_from_lungs(1.5, 0), "1.5"),
         (lambda: severity.severity(9), "9"),
         (lambda: severity.severity(float("nan")), "nan"),
         (lambda: severity.severity("3"), "'3'"),
