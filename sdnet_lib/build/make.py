@@ -86,6 +86,10 @@ def build(
     unfinished = out.with_name(f"{out.name}.unfinished")
 
     files = archive.inventory(folder, zone, jobs)
+    if protocol.guess_view:
+        from sdnet_lib.build import view  # not before: it brings a network
+
+        files = view.fill(files, folder)
     files = select.by_tags(
         files,
         views=protocol.views,
@@ -205,8 +209,19 @@ def _facts(
         "tests_without_time": tests.without_time,
         "readings": len(read.rows),
         "readings_without_time": read.without_time,
+        "views": _views(files) if protocol.guess_view else None,
         "salt": pseudonyms.pseudonym(salt, "salt", "", 8),
     }
+
+
+def _views(files: pd.DataFrame) -> dict:
+    """Count the views that the pixels decided, and say how often such answers were wrong elsewhere."""
+    from sdnet_lib.build import view
+
+    asked = files["view_likely"].notna()
+    decided = {"asked": asked, "sure": asked & (files["view"] != "")}
+    decided["released"] = decided["sure"] & (files["reason"] == "")
+    return {name: int(rows.sum()) for name, rows in decided.items()} | {"worth": view.card()["unseen"]}
 
 
 def _trail(files: pd.DataFrame, salt: bytes) -> pd.DataFrame:

@@ -33,6 +33,8 @@ class Protocol(NamedTuple):
         Whether de-identified DICOM files are written too.
     mids : bool
         Whether the release is written in BIMCV's layout too; see `mids`.
+    guess_view : bool
+        Whether the pixels decide where the header does not say the view; see `view`.
     """
 
     views: tuple[str, ...] = ("PA",)
@@ -47,6 +49,7 @@ class Protocol(NamedTuple):
     marker: str = "keep"
     dicom: bool = False
     mids: bool = False
+    guess_view: bool = False
 
 
 def check(folder: Path, out: Path, salt: Path, protocol: Protocol) -> None:

@@ -32,6 +32,9 @@ def build(
         typer.Option(metavar="NAME", help="Manufacturer, model and station; the most frequent."),
     ] = None,
     view: Annotated[list[str] | None, typer.Option(help="PA by default, as in the paper.")] = None,
+    guess_view: Annotated[
+        bool, typer.Option("--guess-view", help="Where the header is silent, PA or AP by the pixels.")
+    ] = False,
     kvp: Annotated[str, typer.Option(metavar="LOW-HIGH", help="Tube voltage, such as 100-140.")] = "",
     hours: Annotated[
         float, typer.Option(min=0, help="Between film and RT-PCR, and film and reading.")
@@ -65,6 +68,7 @@ def build(
         marker=marker,
         dicom=dicom,
         mids=mids,
+        guess_view=guess_view,
     )
     protocol.check(dicoms, out, salt, rules)
     from sdnet_lib.build import make, select  # not before: they take seconds to load

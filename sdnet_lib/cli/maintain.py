@@ -117,6 +117,16 @@ def extents(
 
 
 @app.command()
+def view(data: DataOption) -> None:
+    """Learn to tell PA from AP by the pixels, for `sdnet build`; print how often that is wrong."""
+    from data_scripts.registry import load_cohort
+    from sdnet_lib.build import view
+
+    names = ("chestxray8", "cxr-collection", "actualmed")
+    say(view.summary(view.train({name: load_cohort(name, data=data) for name in names})))
+
+
+@app.command()
 def covidcaps(
     file: Annotated[Path, typer.Argument(help="The authors' weights, .h5")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="A name in .safetensors.")],
