@@ -16,7 +16,6 @@ import pandas as pd
 import torch
 from safetensors.numpy import load_file, save_file
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
 from sdnet_lib.checksums import read_seal, write_seal
@@ -24,6 +23,7 @@ from sdnet_lib.config import LITE0, one_thread
 from sdnet_lib.data import images
 from sdnet_lib.data.formats import ImageError
 from sdnet_lib.data.pixels import read_pixels, squeezed
+from sdnet_lib.evaluation.curves import area_under_roc
 from sdnet_lib.models.backbones import Normalise, load_backbone
 
 STORED = Path(__file__).with_name("view.safetensors")
@@ -142,7 +142,7 @@ def _worth(pa_likely: np.ndarray, pa: np.ndarray) -> dict[str, float]:
     """Return the AUC, and of the answers that are sure their share and the fraction that is wrong."""
     sure = np.abs(pa_likely - 0.5) >= SURE - 0.5
     wrong = ((pa_likely >= 0.5) != pa)[sure].mean() if sure.any() else float("nan")
-    found = {"auc": roc_auc_score(pa, pa_likely), "sure": sure.mean(), "wrong": wrong}
+    found = {"auc": area_under_roc(pa, pa_likely), "sure": sure.mean(), "wrong": wrong}
     return {name: round(float(value), 3) for name, value in found.items()}
 
 
