@@ -40,7 +40,7 @@ def values():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_is_one_page_with_all_that_belongs_on_it(folder, pages, name):
+def test_each_is_one_page_with_all_that_belongs_on_it(folder, name):
     text = (folder / f"{name}.md").read_text()
     assert 250 <= len(re.sub(r"^(:.*|\$\$|```.*)$", "", text, flags=re.M).split()) <= 400
     assert text.startswith("# ") and "{{" not in text and "{%" not in text
@@ -100,7 +100,7 @@ def test_torch_loses_as_much_as_judge_and_forger(pages):
         return F.binary_cross_entropy(torch.tensor(answers), torch.tensor(truth), reduction="sum").item()
 
     assert f"= {loss([0.8, 0.3], [1.0, 0.0]):.2f}$; the generator" in pages["gan"]
-    assert f"-\\ln 0.3 = {loss([0.3], [1.0]):.2f}$" in pages["gan"]
+    assert f"-\\ln(0.3) = {loss([0.3], [1.0]):.2f}$" in pages["gan"]
     after = f"generator loses {loss([0.6], [1.0]):.2f} and the judge {loss([0.8, 0.6], [1.0, 0.0]):.2f}"
     assert after in pages["gan"]
     assert f"one half loses {loss([0.5, 0.5], [1.0, 0.0]):.2f}" in pages["gan"]
