@@ -41,10 +41,13 @@ AMBIGUOUS = re.compile(r"\\frac\s*\d{2}")  # which docutils takes for one number
 
 
 def glossary(app: Sphinx) -> dict[str, tuple[str, str]]:
-    """Return the glossary as a mapping from a term's anchor to the term and its definition."""
+    """Return the glossary as a mapping from a term's anchor to the term and the definition's first paragraph.
+
+    A second paragraph, if any, leads to a page about the term.
+    """
     found = {}
     for item in app.env.get_doctree(GLOSSARY).findall(nodes.definition_list_item):
-        meaning = " ".join(part.astext() for part in item.findall(nodes.definition)).replace("\n", " ")
+        meaning = next(item.findall(nodes.paragraph)).astext().replace("\n", " ")
         for term in item.findall(nodes.term):
             found.update({anchor: (term.astext(), meaning) for anchor in term["ids"]})
     return found

@@ -12,6 +12,16 @@ MODULES = {
     "explanations": ("explanation_rows", "method_maps"),
     "lines": ("change_curves", "loss_terms", "margins", "training_runs"),
     "pictures": ("contact_sheet", "lung_outlines", "lung_parts"),
+    "refreshers": (
+        "augmented",
+        "dealt_patients",
+        "kept_and_new",
+        "nearest_films",
+        "rib_edge",
+        "shuffled_differences",
+        "ten_patients",
+        "two_games",
+    ),
     "results": (
         "comparison",
         "decision_curves",

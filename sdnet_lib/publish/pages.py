@@ -64,13 +64,17 @@ def stage(
     from sdnet_lib.publish import (  # which import torch; the command line should not wait for it
         calibration_page,
         model_card,
+        refreshers,
         results_page,
     )
 
     computed = {"results": results_page, "model_card": model_card, "audit": calibration_page}
+    listed = (root / "_toc.yml").read_text(encoding="utf-8")
     for name, page in computed.items():
-        if f"book/{name}" in (root / "_toc.yml").read_text(encoding="utf-8"):
+        if f"book/{name}" in listed:
             (folder / "book" / f"{name}.md").write_text(page.write(), encoding="utf-8")
+    if "book/refreshers" in listed:
+        refreshers.write(folder / "book" / "refreshers")
 
 
 def title(notebook: nbformat.NotebookNode) -> str:

@@ -65,7 +65,7 @@ def write_pdf(
     only : str, optional
         Print this chapter alone, such as ``03``.
     solutions : bool
-        Whether solutions of exercises and answers of quizzes are printed.
+        Whether solutions of exercises and answers of quizzes and refreshers are printed.
     browser : str, optional
         Path of a Chromium or Chrome; found by itself.
 
@@ -167,7 +167,7 @@ def _article(pages: Path, page: str, chosen: Sequence[str], solutions: bool) -> 
 
 def _unfold(article: Tag, solutions: bool) -> None:
     """Open what paper cannot open; leave out code that only sets up, and answers if they are not wanted."""
-    for cell in article.select(".tag_solution"):
+    for cell in article.select(".tag_solution, details.answer"):
         if not solutions:
             cell.decompose()
     for fold in article.find_all("details"):

@@ -19,6 +19,8 @@ PAGES = {
         f'<div class="cell">{FOLD.format("How a notebook starts", "import set_up")}<p>shown</p></div>'
         f'<div class="cell tag_solution">{FOLD.format("Show a solution", "answer = 42")}</div>'
         '<ol class="quiz"><details name="q"><summary>A choice</summary><p>Right.</p></details></ol>'
+        '<details class="answer"><summary>Open</summary><p>Surely.</p></details>'
+        '<details class="table"><summary>Long</summary><p>Rows.</p></details>'
     ),
 }
 
@@ -61,9 +63,11 @@ def test_each_link_leads_to_a_place_on_paper_or_to_the_web(pages):
 
 def test_solutions_and_answers_are_printed_by_choice(pages):
     whole = printed(pages).find("main").get_text()
-    assert "answer = 42" in whole and "Right." in whole and "import set_up" not in whole
+    assert all(text in whole for text in ("answer = 42", "Right.", "Surely.", "Rows."))
+    assert "import set_up" not in whole
     questions = printed(pages, solutions=False).find("main").get_text()
     assert "answer" not in questions and "Right." not in questions and "A choice" in questions
+    assert "Surely." not in questions and "Rows." in questions
     assert not printed(pages).find("details")
 
 
