@@ -31,16 +31,20 @@ class DataSet(NamedTuple):
 
     Attributes
     ----------
-    name, what, labels, source, licence, cite : str
-        What `sdnet data list` and `sdnet data get` print; `labels` says what P and N mean here.
+    name, what, labels, source, licence, cite, size, checks : str
+        What `sdnet data list`, `sdnet data get` and the book say; `labels` says what P and N mean here,
+        `checks` what is checked beside table, files and ids.
     published : dict
-        Images of each label in the published set, todo and inconclusive ones left out.
+        Images of each label in the published set, todo and inconclusive ones left out; empty where the
+        publisher does not count them so.
     needs : tuple of str
         Files and folders that must lie in the data folder.
     read : callable
         From the data folder to a checked cohort.
     fetch : callable
         Downloads into the data folder.
+    access : str
+        How people get what a program may not download.
     """
 
     name: str
@@ -49,10 +53,13 @@ class DataSet(NamedTuple):
     source: str
     licence: str
     cite: str
+    size: str
+    checks: str
     published: dict[str, int]
     needs: tuple[str, ...]
     read: Callable[[Path], pd.DataFrame]
     fetch: Callable[[Path], None]
+    access: str = ""
 
 
 def read_metadata(folder: Path) -> pd.DataFrame:

@@ -81,6 +81,9 @@ DARKCOVIDNET = DataSet(
     source="github.com/muhammedtalo/COVID-19",
     licence="none stated; images as in cxr-collection and chestxray8",
     cite="Ozturk et al. 2020, doi:10.1016/j.compbiomed.2020.103792",
+    size="625 images, of them 499 different negatives",
+    checks="each name is looked up in cxr-collection and among the images that it lacks; from there it is "
+    "known whose images they are",
     published={"N": 500, "P": 125},
     needs=(NAMES, f"{EXTRA}/metadata.csv", *chestxray8.CHESTXRAY8.needs),
     read=read,

@@ -48,6 +48,7 @@ def fetch(root: Path) -> None:
 _SOURCE = "github.com/rochadiego/MultiResUNet-lung-segmentation, from the US National Library of Medicine"
 _LICENCE = "US National Library of Medicine: research and teaching, cite the sources"
 _CITE = "Jaeger et al. 2014; Candemir et al. 2014; Shenzhen masks: Stirenko et al. 2018"
+_CHECKS = "each image has a mask of its own size; pairs that look like one patient count as one"
 
 SHENZHEN = DataSet(
     name="shenzhen",
@@ -56,6 +57,8 @@ SHENZHEN = DataSet(
     source=_SOURCE,
     licence=_LICENCE,
     cite=_CITE,
+    size="566 pairs of image and mask, 512 x 512",
+    checks=_CHECKS,
     published={"N": 279, "P": 287},
     needs=(f"{FOLDER}/metadata.csv",),
     read=partial(read, source="Shenzhen"),
@@ -69,6 +72,8 @@ MONTGOMERY = DataSet(
     source=_SOURCE,
     licence=_LICENCE,
     cite=_CITE,
+    size="138 pairs of image and mask, 512 x 512",
+    checks=_CHECKS,
     published={"N": 80, "P": 58},
     needs=(f"{FOLDER}/metadata.csv",),
     read=partial(read, source="Montgomery"),
