@@ -15,7 +15,7 @@ LABELS = {"COVID-19": "P", "No finding": "N"}
 
 def read(root: Path) -> pd.DataFrame:
     """Read the images with a conclusive reading: P is COVID-19, N No finding."""
-    table = read_metadata(root / FOLDER)
+    table = read_metadata(root / FOLDER, "label")
     return to_cohort(table, table["label"], "Actualmed", root / FOLDER / "metadata.csv")
 
 

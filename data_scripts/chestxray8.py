@@ -28,8 +28,8 @@ LABELS = {"No_findings": "N", "Pneumonia": "P"}
 def read(root: Path) -> pd.DataFrame:
     """Read all images: P is Pneumonia (often beside other findings), N is No Finding."""
     folder = root / FOLDER
-    table = read_metadata(folder)
-    return to_cohort(table, table["finding"].map(LABELS).fillna(""), SOURCE, folder / "metadata.csv")
+    table = read_metadata(folder, "finding")
+    return to_cohort(table, table["finding"].replace(LABELS), SOURCE, folder / "metadata.csv")
 
 
 def read_matched(root: Path) -> pd.DataFrame:

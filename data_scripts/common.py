@@ -62,12 +62,14 @@ class DataSet(NamedTuple):
     access: str = ""
 
 
-def read_metadata(folder: Path) -> pd.DataFrame:
+def read_metadata(folder: Path, *needed: str) -> pd.DataFrame:
     """Read ``metadata.csv``: absolute paths, `patient_id` from `group_id`, `lung_mask` from `mask`.
+
+    The columns `needed` must be there, and stay text.
 
     Splitting by patient would leak where the same picture is found under two patients; `group_id` joins them.
     """
-    table = read_table(folder / "metadata.csv", ("image_id", "file"))
+    table = read_table(folder / "metadata.csv", ("image_id", "file", *needed))
     for column in ("file", "mask"):
         if column in table:
             table[column] = [os.path.abspath(folder / name) if name else "" for name in table[column]]

@@ -24,7 +24,7 @@ SOURCE = "COVID-19 Image Data Collection"
 def read(root: Path) -> pd.DataFrame:
     """Read the labelled frontal images: P is COVID-19, N any other finding and No Finding."""
     folder = root / FOLDER
-    table = read_metadata(folder)
+    table = read_metadata(folder, "finding")
     label = table["finding"].map(
         lambda finding: "" if finding in ("", "todo", "Unknown") else "P" if "COVID-19" in finding else "N"
     )

@@ -16,7 +16,7 @@ LABELS = {"COVID-19": "P", "No finding": "N"}
 
 def read(root: Path) -> pd.DataFrame:
     """Read the labelled images: P is COVID-19, N No finding."""
-    table = read_metadata(root / FOLDER)
+    table = read_metadata(root / FOLDER, "label")
     return to_cohort(table, table["label"], SOURCE, root / FOLDER / "metadata.csv")
 
 

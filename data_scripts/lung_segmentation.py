@@ -26,10 +26,12 @@ def read(root: Path, source: str) -> pd.DataFrame:
     source : str
         ``Montgomery`` or ``Shenzhen``.
     """
-    table = read_metadata(root / FOLDER)
+    table = read_metadata(root / FOLDER, "source", "finding")
     table = table[table["source"] == source]
     table = table.assign(patient_id=table["image_id"].replace(SAME_PATIENT), view="PA")
-    return to_cohort(table, table["finding"].map({0: "N", 1: "P"}), source, root / FOLDER / "metadata.csv")
+    return to_cohort(
+        table, table["finding"].replace({"0": "N", "1": "P"}), source, root / FOLDER / "metadata.csv"
+    )
 
 
 def fetch(root: Path) -> None:

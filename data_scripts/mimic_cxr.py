@@ -94,7 +94,7 @@ MIMIC_CXR = DataSet(
     source="physionet.org/content/mimic-cxr-jpg",
     licence="PhysioNet Credentialed Health Data License: nobody may pass it on",
     cite="Johnson et al. 2019, arXiv:1901.07042; Goldberger et al. 2000 for PhysioNet",
-    size="377,110 JPEG files of 227,835 studies and 65,379 patients, some 560 GB",
+    size="377,110 JPEG files with the labels of 227,827 reports, some 560 GB",
     checks="each image and each study has one row; frontal views only; the publisher's split is kept as a "
     "column. Age and sex are not in these tables",
     published={},

@@ -75,12 +75,13 @@ def _label(words: str, where: str) -> str:
 
 ACCESS = (
     "Ask for access at bimcv.cipf.es/bimcv-projects/padchest, accept its terms, and download "
-    f"{TABLE} (or .csv.gz) and the archives 0.zip to 54.zip, each unpacked into a folder of its number."
+    f"{TABLE} (or .csv.gz) and the numbered archives (0.zip and so on), each unpacked into a folder of its "
+    "number."
 )
 
 PADCHEST = DataSet(
     name="padchest",
-    what="one hospital in Alicante, 2009 to 2017, labels from Spanish reports, a quarter by physicians",
+    what="one hospital in Alicante, 2009 to 2017, labels from Spanish reports, 27 % of them by physicians",
     labels="P: a pneumonia among the labels (not COVID-19); N: normal and nothing else; others left out",
     source="bimcv.cipf.es/bimcv-projects/padchest",
     licence="on request, for research; nobody may pass it on",

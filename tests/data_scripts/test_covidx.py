@@ -54,7 +54,9 @@ def parts(root, rsna=True):
     rows = [dict(zip(columns, row, strict=True)) | {"image_id": row[-1][:-4]} for row in COLLECTION]
     local_copy(root, "cxr_collection", rows)
     one = ("COVID-00001", "fig1-1", "COVID-19", "", "COVID-00001.jpg")
-    local_copy(root, "figure1", [dict(zip(columns, one, strict=True)) | {"image_id": "COVID-00001"}])
+    local_copy(
+        root, "figure1", [dict(zip(columns, one, strict=True)) | {"image_id": "COVID-00001", "label": "P"}]
+    )
     if rsna:
         test_rsna_pneumonia.tree(root, RSNA)
 
