@@ -28,8 +28,8 @@ LABELS = {"No_findings": "N", "Pneumonia": "P"}
 def read(root: Path) -> pd.DataFrame:
     """Read all images: P is Pneumonia (often beside other findings), N is No Finding."""
     folder = root / FOLDER
-    table = read_metadata(folder)
-    return to_cohort(table, table["finding"].map(LABELS).fillna(""), SOURCE, folder / "metadata.csv")
+    table = read_metadata(folder, "finding")
+    return to_cohort(table, table["finding"].replace(LABELS), SOURCE, folder / "metadata.csv")
 
 
 def read_matched(root: Path) -> pd.DataFrame:
@@ -70,6 +70,7 @@ def fetch(root: Path) -> None:
 _SOURCE = "github.com/muhammedtalo/COVID-19, from nihcc.app.box.com/v/ChestXray-NIHCC"
 _LICENCE = "NIH Clinical Center: free use with attribution; the selection itself has no licence file"
 _CITE = "Wang et al. 2017, ChestX-ray8 (CVPR); Ozturk et al. 2020 for the selection"
+_SIZE = "999 PNG files, 1,024 x 1,024"
 
 CHESTXRAY8 = DataSet(
     name="chestxray8",
@@ -78,6 +79,8 @@ CHESTXRAY8 = DataSet(
     source=_SOURCE,
     licence=_LICENCE,
     cite=_CITE,
+    size=_SIZE,
+    checks="of files that are the same, one is kept; 21 patients are in both labels and stay together",
     published={"N": 499, "P": 500},
     needs=(f"{FOLDER}/metadata.csv",),
     read=read,
@@ -91,6 +94,8 @@ NIH_PNEUMONIA = DataSet(
     source=_SOURCE,
     licence=_LICENCE,
     cite=_CITE,
+    size=_SIZE + ", of which 766 are drawn",
+    checks="each image has a view; as many N as P of each view, the same ones each time",
     published={"N": 383, "P": 383},
     needs=(f"{FOLDER}/metadata.csv",),
     read=read_matched,

@@ -31,16 +31,20 @@ class DataSet(NamedTuple):
 
     Attributes
     ----------
-    name, what, labels, source, licence, cite : str
-        What `sdnet data list` and `sdnet data get` print; `labels` says what P and N mean here.
+    name, what, labels, source, licence, cite, size, checks : str
+        What `sdnet data list`, `sdnet data get` and the book say; `labels` says what P and N mean here,
+        `checks` what is checked beside table, files and ids.
     published : dict
-        Images of each label in the published set, todo and inconclusive ones left out.
+        Images of each label in the published set, todo and inconclusive ones left out; empty where the
+        publisher does not count them so.
     needs : tuple of str
         Files and folders that must lie in the data folder.
     read : callable
         From the data folder to a checked cohort.
     fetch : callable
         Downloads into the data folder.
+    access : str
+        How people get what a program may not download.
     """
 
     name: str
@@ -49,18 +53,23 @@ class DataSet(NamedTuple):
     source: str
     licence: str
     cite: str
+    size: str
+    checks: str
     published: dict[str, int]
     needs: tuple[str, ...]
     read: Callable[[Path], pd.DataFrame]
     fetch: Callable[[Path], None]
+    access: str = ""
 
 
-def read_metadata(folder: Path) -> pd.DataFrame:
+def read_metadata(folder: Path, *needed: str) -> pd.DataFrame:
     """Read ``metadata.csv``: absolute paths, `patient_id` from `group_id`, `lung_mask` from `mask`.
+
+    The columns `needed` must be there, and stay text.
 
     Splitting by patient would leak where the same picture is found under two patients; `group_id` joins them.
     """
-    table = read_table(folder / "metadata.csv", ("image_id", "file"))
+    table = read_table(folder / "metadata.csv", ("image_id", "file", *needed))
     for column in ("file", "mask"):
         if column in table:
             table[column] = [os.path.abspath(folder / name) if name else "" for name in table[column]]

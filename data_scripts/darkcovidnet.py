@@ -41,7 +41,7 @@ def positives(root: Path) -> pd.DataFrame:
     """Find each of DarkCovidNet's names in the COVID-19 Image Data Collection or among the extra images."""
     names = read_table(root / NAMES, ("image_id", "extra_file"))
     crops = names[[column for column in names if column.startswith("crop_")]]
-    extra = read_metadata(root / EXTRA)
+    extra = read_metadata(root / EXTRA, "finding")
     by_file = {os.path.abspath(root / name): name for name in names["extra_file"] if name}
     extra = extra[extra["file"].isin(by_file)]
     extra = to_cohort(extra, extra["finding"].map(lambda _: "P"), cxr_collection.SOURCE, root / EXTRA)
@@ -81,6 +81,9 @@ DARKCOVIDNET = DataSet(
     source="github.com/muhammedtalo/COVID-19",
     licence="none stated; images as in cxr-collection and chestxray8",
     cite="Ozturk et al. 2020, doi:10.1016/j.compbiomed.2020.103792",
+    size="625 images, one of its negatives twice",
+    checks="each name is looked up in cxr-collection and among the images that it lacks; from there it is "
+    "known whose images they are",
     published={"N": 500, "P": 125},
     needs=(NAMES, f"{EXTRA}/metadata.csv", *chestxray8.CHESTXRAY8.needs),
     read=read,

@@ -26,10 +26,12 @@ def read(root: Path, source: str) -> pd.DataFrame:
     source : str
         ``Montgomery`` or ``Shenzhen``.
     """
-    table = read_metadata(root / FOLDER)
+    table = read_metadata(root / FOLDER, "source", "finding")
     table = table[table["source"] == source]
     table = table.assign(patient_id=table["image_id"].replace(SAME_PATIENT), view="PA")
-    return to_cohort(table, table["finding"].map({0: "N", 1: "P"}), source, root / FOLDER / "metadata.csv")
+    return to_cohort(
+        table, table["finding"].replace({"0": "N", "1": "P"}), source, root / FOLDER / "metadata.csv"
+    )
 
 
 def fetch(root: Path) -> None:
@@ -48,6 +50,7 @@ def fetch(root: Path) -> None:
 _SOURCE = "github.com/rochadiego/MultiResUNet-lung-segmentation, from the US National Library of Medicine"
 _LICENCE = "US National Library of Medicine: research and teaching, cite the sources"
 _CITE = "Jaeger et al. 2014; Candemir et al. 2014; Shenzhen masks: Stirenko et al. 2018"
+_CHECKS = "each image has a mask of its own size; pairs that look like one patient count as one"
 
 SHENZHEN = DataSet(
     name="shenzhen",
@@ -56,6 +59,8 @@ SHENZHEN = DataSet(
     source=_SOURCE,
     licence=_LICENCE,
     cite=_CITE,
+    size="566 pairs of image and mask, 512 x 512",
+    checks=_CHECKS,
     published={"N": 279, "P": 287},
     needs=(f"{FOLDER}/metadata.csv",),
     read=partial(read, source="Shenzhen"),
@@ -69,6 +74,8 @@ MONTGOMERY = DataSet(
     source=_SOURCE,
     licence=_LICENCE,
     cite=_CITE,
+    size="138 pairs of image and mask, 512 x 512",
+    checks=_CHECKS,
     published={"N": 80, "P": 58},
     needs=(f"{FOLDER}/metadata.csv",),
     read=partial(read, source="Montgomery"),

@@ -1,7 +1,8 @@
 """Cohorts by name, CSV file or folder; public data sets listed, fetched and checked.
 
-One file per public set. `load_cohort` turns what lies in the data folder into a cohort; `get` fetches the
-original into the same layout, so a local copy and a fetched one are read alike.
+`load_cohort` turns what lies in the data folder into a cohort; `get` fetches the
+original into the same layout, so a local copy and a fetched one are read alike. What a program may not fetch
+is read in its publisher's layout, from a copy that the reader brings; `get` says how to come by it.
 """
 
 from __future__ import annotations
@@ -30,7 +31,12 @@ MODULES = (  # a new set is a file with `DATA_SETS`, and its line here
     "darkcovidnet",
     "actualmed",
     "figure1",
+    "rsna_pneumonia",
+    "chestxray8_full",
+    "mimic_cxr",
+    "padchest",
     "lung_segmentation",
+    "covidx",
     "covidx_mini",
 )
 PUBLIC: dict[str, DataSet] = {
@@ -52,6 +58,7 @@ class Row(NamedTuple):
     what: str
     images: str
     labels: str
+    size: str
     source: str
     licence: str
     where: str
@@ -145,7 +152,7 @@ def is_here(name: str, data: str | Path) -> bool:
 
 def describe(data: str | Path | None = None) -> list[Row]:
     """Return one row per registered name: what it is, its labels and licence, and whether it is here."""
-    made = ("made here", "Apache-2.0", "made when first used")
+    made = ("as the profile says", "made here", "Apache-2.0", "made when first used")
     synthetic = [
         Row(name, what, "as the profile says", "P: opacities (but for Normal-PCR+); N: none", *made)
         for name, what in SYNTHETIC.items()
@@ -168,7 +175,7 @@ def get(name: str, data: str | Path | None = None) -> str:
     if not is_here(name, root):
         data_set.fetch(root)
     cohort = data_set.read(root)
-    lines = [*_summary(cohort, data_set), *left_out(cohort)]
+    lines = [*_summary(cohort, data_set), *_remarks(cohort)]
     return "\n".join([*lines, f"licence: {data_set.licence}", f"cite: {data_set.cite}"])
 
 
@@ -182,13 +189,19 @@ def check(name: str, data: str | Path | None = None, profile: str = "quick", see
     """
     _must_be_known(name)
     cohort = load_cohort(name, data=data, profile=profile, seed=seed)
+    # large sets compare no pictures when they are read; an error names the image by its id
+    check_cohort(cohort.set_axis(cohort["image_id"].to_numpy()), name)
     for row in tqdm(cohort.to_dict("records"), desc=f"check {name}", unit="image", disable=None):
         shape = read_gray(row["file"]).shape
         for mask in (row.get("lung_mask"), row.get("lesion_mask")):
             if mask:
                 read_mask(mask, shape)
     readable = f"all images readable, fingerprint {fingerprint(cohort)}"
-    return "\n".join([*_summary(cohort, PUBLIC.get(name)), *left_out(cohort), readable])
+    return "\n".join([*_summary(cohort, PUBLIC.get(name)), *_remarks(cohort), readable])
+
+
+def _remarks(cohort: pd.DataFrame) -> list[str]:
+    return [*left_out(cohort), *cohort.attrs.get("remarks", [])]
 
 
 def _must_be_known(name: str) -> None:
@@ -205,25 +218,25 @@ def _root(data: str | Path | None, *, must_exist: bool = True) -> Path:
 
 
 def _row(data_set: DataSet, root: Path) -> Row:
-    counts = ", ".join(f"{count} {label}" for label, count in data_set.published.items())
+    counts = _counted(data_set.published) or "images as its table says"
     where = str(root) if is_here(data_set.name, root) else f"not here: sdnet data get {data_set.name}"
-    return Row(
-        data_set.name, data_set.what, counts, data_set.labels, data_set.source, data_set.licence, where
-    )
+    said = (data_set.labels, data_set.size, data_set.source, data_set.licence)
+    return Row(data_set.name, data_set.what, counts, *said, where)
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {label}" for label, count in counts.items())
 
 
 def _summary(cohort: pd.DataFrame, data_set: DataSet | None) -> list[str]:
     """Count a cohort, and say where it differs from the published one."""
     counts = {label: int((cohort["label"] == label).sum()) for label in ("N", "P")}
-    lines = [
-        f"{len(cohort)} images of {cohort['patient_id'].nunique()} patients: "
-        + ", ".join(f"{count} {label}" for label, count in counts.items())
-    ]
+    lines = [f"{len(cohort)} images of {cohort['patient_id'].nunique()} patients: {_counted(counts)}"]
     for column in ("view", "severity"):
         cells = cohort[cohort[column] != ""].groupby(["label", column]).size()
         if len(cells):
             lines.append(f"{column}: " + ", ".join(f"{count} {a} {b}" for (a, b), count in cells.items()))
-    if data_set is not None and counts != data_set.published:
-        published = ", ".join(f"{count} {label}" for label, count in data_set.published.items())
+    if data_set is not None and data_set.published and counts != data_set.published:
+        published = _counted(data_set.published)
         lines.append(f"the published set has {published}: this copy is another version or a part of it")
     return lines

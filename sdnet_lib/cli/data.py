@@ -20,7 +20,8 @@ def show(data: DataOption = None) -> None:
     from data_scripts import registry
 
     for row in registry.describe(data):
-        say(f"{row.name:15} {row.what}\n{'':15} {row.images}; {row.labels}\n{'':15} {row.where}")
+        lines = (row.what, f"{row.images}; {row.labels}", f"{row.size}; licence: {row.licence}", row.where)
+        say("\n".join(f"{start:18} {line}" for start, line in zip((row.name, *[""] * 3), lines, strict=True)))
 
 
 @app.command("get")

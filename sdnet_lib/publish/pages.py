@@ -63,12 +63,18 @@ def stage(
     (folder / "book" / "this_run.md").write_text(this_run(executed, parameters, origin), encoding="utf-8")
     from sdnet_lib.publish import (  # which import torch; the command line should not wait for it
         calibration_page,
+        data_sets_page,
         model_card,
         refreshers,
         results_page,
     )
 
-    computed = {"results": results_page, "model_card": model_card, "audit": calibration_page}
+    computed = {
+        "results": results_page,
+        "model_card": model_card,
+        "audit": calibration_page,
+        "data_sets": data_sets_page,
+    }
     listed = (root / "_toc.yml").read_text(encoding="utf-8")
     for name, page in computed.items():
         if f"book/{name}" in listed:

@@ -26,6 +26,7 @@ TABLES = {
     "shortcuts": "bias_real",
     "pointing": "pointing",
     "audit": "audit_calibration",
+    "data-sets": "data_sets",
 }  # other results, and the names of their files
 
 Made = dict[str, np.ndarray] | pd.DataFrame
@@ -40,7 +41,7 @@ def load(name: str, external: str | None = None) -> tuple[pd.DataFrame, dict]:
     ----------
     name : str
         One of `stored`, for the predictions of a cross-validation, or of `TABLES`; the columns of those are
-        said in `published_shortcuts`, `published_pointing` and `published_audit`.
+        said in `published_shortcuts`, `published_pointing`, `published_audit` and `published_data_sets`.
     external : str, optional
         Another cohort that the networks of a cross-validation were tested on, for those predictions instead.
 

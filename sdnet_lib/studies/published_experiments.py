@@ -1,4 +1,4 @@
-"""What is computed once and stored with the package: cross-validations, shortcuts, where networks look."""
+"""What is computed once and stored: cross-validations, shortcuts, where networks look, data sets checked."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ from sdnet_lib.config import cache_dir
 from sdnet_lib.evaluation.tables import other_cohorts, read_runs
 from sdnet_lib.files import InputError
 from sdnet_lib.models import registry
-from sdnet_lib.studies import crossval, published, published_audit, published_pointing, published_shortcuts
+from sdnet_lib.studies import (
+    crossval,
+    published,
+    published_audit,
+    published_data_sets,
+    published_pointing,
+    published_shortcuts,
+)
 
 # What two cores can do: the paper's networks see 224 pixels, and its generators train for up to 50 epochs.
 SIZES = {"folds": 5, "generator_epochs": 1, "image_size": 64}
@@ -81,6 +88,8 @@ def publish(name: str, data: Path, jobs: int) -> None:
         published.store(name, *published_pointing.compute(data))
     elif name == "audit":
         published.store(name, *published_audit.compute())
+    elif name == "data-sets":
+        published.store(name, *published_data_sets.compute(data))
     else:
         cross_validate(name, data, jobs)
         published.store(name, *gathered(cache_dir() / "real_runs" / name))

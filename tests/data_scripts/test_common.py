@@ -3,8 +3,9 @@
 import pandas as pd
 import pytest
 
-from data_scripts import common
-from tests.data_scripts.served import picture
+from data_scripts import common, registry
+from sdnet_lib.data.cohort import CohortError
+from tests.data_scripts.served import local_copy, picture
 
 
 def test_names_that_differ_in_the_suffix_only(tmp_path):
@@ -33,3 +34,25 @@ def test_patients_who_share_a_picture_are_one(patients, pictures, joined, tmp_pa
     stored = common.read_metadata(tmp_path / "set")
     assert len(stored) == len(set(pictures))  # of copies the first row is kept
     assert list(dict.fromkeys(stored["patient_id"])) == [f"x-{name}" for name in joined]
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "column"),
+    [
+        ("figure1", "figure1", "label"),
+        ("actualmed", "actualmed", "label"),
+        ("cxr-collection", "cxr_collection", "finding"),
+        ("chestxray8", "chestxray8_subset", "finding"),
+        ("shenzhen", "lung_segmentation", "source"),
+        ("montgomery", "lung_segmentation", "finding"),
+    ],
+)
+def test_a_table_without_its_label_or_with_a_strange_one(name, folder, column, tmp_path):
+    row = {"image_id": "a", "source": "Shenzhen", "finding": "2", "label": "2"}
+    local_copy(tmp_path, folder, [{key: value for key, value in row.items() if key != column}])
+    with pytest.raises(CohortError, match=rf"metadata\.csv: no column {column} \(columns: image_id"):
+        registry.load_cohort(name, data=tmp_path)
+    local_copy(tmp_path, folder, [row | {"source": name.capitalize()}])
+    if name != "cxr-collection":  # where whatever is not COVID-19 is N
+        with pytest.raises(CohortError, match=r"metadata\.csv, row 2, column label: '2': not one of N, P"):
+            registry.load_cohort(name, data=tmp_path)
