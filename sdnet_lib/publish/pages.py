@@ -65,9 +65,15 @@ def stage(
         calibration_page,
         model_card,
         results_page,
+        speed_page,
     )
 
-    computed = {"results": results_page, "model_card": model_card, "audit": calibration_page}
+    computed = {
+        "results": results_page,
+        "model_card": model_card,
+        "audit": calibration_page,
+        "how_fast": speed_page,
+    }
     for name, page in computed.items():
         if f"book/{name}" in (root / "_toc.yml").read_text(encoding="utf-8"):
             (folder / "book" / f"{name}.md").write_text(page.write(), encoding="utf-8")

@@ -50,10 +50,10 @@ def bench(names: Sequence[str] = (), images: int = IMAGES, rounds: int = ROUNDS)
     Returns
     -------
     dict
-        `machine`, `date`, `version`, `images` and `image_size`; the machine's measured rates `flops` (FLOP/s
-        of a matrix product) and `bytes` (bytes/s of a copy); under `stages` for each `images_per_second`,
-        `of_flops` and `of_bytes` (fractions of these rates), `memory` in bytes, `plain` (images/s of the
-        plain reference), `ratio`, and `title` and `plain_title`.
+        `machine`, `device` (``cpu`` or ``cuda``), `date`, `version`, `images` and `image_size`; the machine's
+        measured rates `flops` (FLOP/s of a matrix product) and `bytes` (bytes/s of a copy); under `stages`
+        for each `images_per_second`, `of_flops` and `of_bytes` (fractions of these rates), `memory` in bytes,
+        `plain` (images/s of the plain reference), `ratio`, and `title` and `plain_title`.
 
     Raises
     ------
@@ -65,6 +65,7 @@ def bench(names: Sequence[str] = (), images: int = IMAGES, rounds: int = ROUNDS)
     flops, dtype = fucitnet._matrix_product(device)
     found = {
         "machine": fucitnet.machine(device),
+        "device": device.type,
         "date": time.strftime("%Y-%m-%d"),
         "version": __version__,
         "torch": torch.__version__,
