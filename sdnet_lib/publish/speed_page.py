@@ -10,7 +10,7 @@ from sdnet_lib.studies import bench
 from sdnet_lib.studies.budget import DEVICES
 
 HEADER = ["stage", "Images/s", "of FLOP/s", "of bytes/s", "Memory", "Plain", "Ratio", "The plain reference"]
-UNITS = {"minutes": "at most", "images/s": "at least", "times": "at least"}
+UNITS = {"minutes": "at most", "waits": "at most", "images/s": "at least", "times": "at least"}
 
 
 def write(folder: Path = bench.STORED) -> str:

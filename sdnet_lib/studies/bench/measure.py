@@ -44,6 +44,24 @@ class _Traffic(TorchDispatchMode):
         return result
 
 
+def machine_facts() -> dict:
+    """Return what `bench` says of the machine: names, versions, and its two rates as measured now."""
+    device = pick_device()
+    flops, dtype = fucitnet._matrix_product(device)
+    return {
+        "machine": fucitnet.machine(device),
+        "device": device.type,
+        "date": time.strftime("%Y-%m-%d"),
+        "version": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "image_size": fucitnet.IMAGE_SIZES[device.type],
+        "flops": flops,
+        "flops_type": dtype,
+        "bytes": _copy_rate(device),
+    }
+
+
 def bench(names: Sequence[str] = (), images: int = IMAGES, rounds: int = ROUNDS) -> dict:
     """Measure stages one after the other; all if none is named.
 
@@ -61,22 +79,8 @@ def bench(names: Sequence[str] = (), images: int = IMAGES, rounds: int = ROUNDS)
         For an unknown stage.
     """
     check(names)
-    device = pick_device()
-    flops, dtype = fucitnet._matrix_product(device)
-    found = {
-        "machine": fucitnet.machine(device),
-        "device": device.type,
-        "date": time.strftime("%Y-%m-%d"),
-        "version": __version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "images": images,
-        "image_size": fucitnet.IMAGE_SIZES[device.type],
-        "flops": flops,
-        "flops_type": dtype,
-        "bytes": _copy_rate(device),
-        "stages": {},
-    }
+    found = machine_facts() | {"images": images, "stages": {}}
+    flops = found["flops"]
     with tempfile.TemporaryDirectory() as place:
         for name in names or NAMES:
             if name == FUCITNET:
