@@ -147,6 +147,30 @@ def frontpage() -> None:
     say(frontpage.FILE)
 
 
+@app.command()
+def gpu(
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Written after each part.")],
+    folder: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="For films and studies; the same again to go on.")
+    ] = Path("gpu-measurement"),
+    minutes: Annotated[float, typer.Option(min=0.5, help="For all parts.")] = 25,
+) -> None:
+    """Measure all that wants a GPU, each part in its time; another call goes on with what is missing."""
+    from sdnet_lib.studies.bench import measure
+    from sdnet_lib.studies.bench.gpu import measure_all, need
+
+    need()
+    found = measure_all(out, folder, minutes)
+    if found["stages"]:
+        say(measure.as_text(found))
+    for name, part in found["parts"].items():
+        say(f"{name:24}{part['seconds']:8.0f} s  {part['ended']}")
+    for goal in found["goals"]:
+        say(
+            f"{goal['what']}: {goal['reached']:,.1f} {goal['unit']}, wanted {goal['wanted']} ({goal['note']})"
+        )
+
+
 def _lung_cohort(data: Path) -> pd.DataFrame:
     """Return what the lung networks learn from: two hospitals, a lung mask for each image."""
     import pandas as pd

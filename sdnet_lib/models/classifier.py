@@ -7,14 +7,13 @@ Apple's GPU is left alone, because results should not depend on which laptop a s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 
 import fastai.callback.schedule  # noqa: F401  (teaches Learner to fit_one_cycle)
 import numpy as np
 import pandas as pd
 import torch
-from fastai.callback.channelslast import ChannelsLast
-from fastai.callback.fp16 import MixedPrecision
-from fastai.callback.tracker import EarlyStoppingCallback, ReduceLROnPlateau, SaveModelCallback
+from fastai.callback.tracker import EarlyStoppingCallback, ReduceLROnPlateau, TrackerCallback
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from fastai.torch_core import no_random
@@ -24,17 +23,16 @@ from tqdm import tqdm
 from sdnet_lib.config import LITE0, Profile, one_thread, pick_device
 from sdnet_lib.data.pixels import read_pixels
 from sdnet_lib.files import InputError
-from sdnet_lib.files.temporary import private_folder
+from sdnet_lib.models import on_gpu
 from sdnet_lib.models.backbones import load_backbone
+from sdnet_lib.models.batches import loader, training_loader
 from sdnet_lib.models.micro_batches import PartsLearner
 from sdnet_lib.models.training_config import (
     TrainingConfig,
     budgeted,
-    loader,
     measure,
     quietly,
     recipe,
-    training_loader,
 )
 
 
@@ -140,17 +138,33 @@ def learner(
             loader(pixels[valid], targets[valid], normal, config.batch),
             device=pick_device(),
         )
-        callbacks = [ChannelsLast()] + ([MixedPrecision()] if pick_device().type == "cuda" else [])
         result = PartsLearner(
             loaders,
             model.to(pick_device()),
             loss_func=config.loss(),
-            opt_func=config.optimiser,
-            wd=config.weight_decay,
-            cbs=callbacks,
+            cbs=on_gpu.callbacks(),
+            **on_gpu.optimiser(config, pick_device().type == "cuda"),
         )
     result.normal, result.seed, result.config = normal, seed, config
     return result
+
+
+class _Best(TrackerCallback):
+    """Keep the weights of the best epoch, and go back to them at the end."""
+
+    order = TrackerCallback.order + 1
+    weights = None
+
+    def after_epoch(self) -> None:
+        """Note the weights if validation was never better."""
+        super().after_epoch()
+        if self.new_best:
+            self.weights = deepcopy(self.model.state_dict())
+
+    def after_fit(self) -> None:
+        """Load them; there are none if no loss was a number."""
+        if self.weights:
+            self.model.load_state_dict(self.weights)
 
 
 def fit(learner: Learner, profile: Profile, lr: float | None = None) -> pd.DataFrame:
@@ -175,24 +189,21 @@ def fit(learner: Learner, profile: Profile, lr: float | None = None) -> pd.DataF
     InputError
         If the loss is not a number in the very first epoch.
     """
-    with private_folder() as folder, quietly(learner):
-        learner.path, config = folder, learner.config
-        epochs, lr = config.epochs, config.lr if lr is None else lr
-        trackers = [] if config.keep == "last" else [SaveModelCallback()]
-        if config.keep == "best":
-            trackers.append(EarlyStoppingCallback(patience=profile.patience))
-        if config.schedule == "plateau":
-            trackers.insert(0, ReduceLROnPlateau(patience=max(1, profile.patience // 2)))
-        try:
-            if config.schedule == "one-cycle":
-                # as the fastai of 2020 did, with which the baseline that asks for it was trained
-                learner.fit_one_cycle(epochs, lr, pct_start=0.3, div_final=250_000, cbs=trackers)
-            else:
-                learner.fit(epochs, lr, cbs=trackers)
-        except FileNotFoundError as error:  # no epoch was ever the best one
-            raise InputError(
-                f"the validation loss is not a number: try a learning rate below {lr}"
-            ) from error
+    config, best = learner.config, _Best()
+    epochs, lr = config.epochs, config.lr if lr is None else lr
+    trackers = [] if config.keep == "last" else [best]
+    if config.keep == "best":
+        trackers.append(EarlyStoppingCallback(patience=profile.patience))
+    if config.schedule == "plateau":
+        trackers.insert(0, ReduceLROnPlateau(patience=max(1, profile.patience // 2)))
+    with quietly(learner):
+        if config.schedule == "one-cycle":
+            # as the fastai of 2020 did, with which the baseline that asks for it was trained
+            learner.fit_one_cycle(epochs, lr, pct_start=0.3, div_final=250_000, cbs=trackers)
+        else:
+            learner.fit(epochs, lr, cbs=trackers)
+    if best in trackers and best.weights is None:
+        raise InputError(f"the validation loss is not a number: try a learning rate below {lr}")
     learner.steps = learner.train_iter  # which the next prediction sets to 0
     history = pd.DataFrame(list(learner.recorder.values), columns=["train_loss", "valid_loss"])
     return history.rename_axis("epoch").reset_index().assign(epoch=lambda t: t["epoch"] + 1)
@@ -234,7 +245,7 @@ def predict(learner: Learner, cohort: pd.DataFrame | None, *, pixels: np.ndarray
     with quietly(learner):
         target = np.zeros((len(pixels), *learner.dls.valid.dataset[0][1].shape), int)  # asked for, not used
         served = loader(pixels, target, learner.normal, learner.dls.valid.bs)
-        return learner.get_preds(dl=served)[0].float().numpy()
+        return learner.get_preds(dl=served)[0].float().cpu().numpy()
 
 
 def embed(

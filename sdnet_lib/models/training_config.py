@@ -1,22 +1,20 @@
-"""How a network is trained and fed: its settings, and batches of images, changed at random or not."""
+"""How a network is trained: its settings, and the random changes of its images."""
 
 from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 import torch
-from fastai.data.load import DataLoader
-from fastai.data.transforms import IntToFloatTensor, Normalize
 from fastai.learner import Learner
 from fastai.losses import CrossEntropyLossFlat
 from fastai.optimizer import SGD
-from fastai.torch_core import TensorCategory, TensorImageBW, no_random
+from fastai.torch_core import no_random
 from fastai.vision.augment import (
     AffineCoordTfm,
     Brightness,
@@ -26,9 +24,8 @@ from fastai.vision.augment import (
     Zoom,
     setup_aug_tfms,
 )
-from fasttransform import Pipeline
 
-from sdnet_lib.config import OWN_RECIPE, Profile, one_thread, pick_device
+from sdnet_lib.config import OWN_RECIPE, Profile, one_thread
 from sdnet_lib.files import InputError
 
 
@@ -197,67 +194,6 @@ def quietly(learner: Learner) -> Iterator[None]:
             stack.enter_context(learner.no_logging())
             stack.enter_context(redirect_stdout(io.StringIO()))
         yield
-
-
-def loader(
-    pixels: np.ndarray, targets: np.ndarray, normal: tuple[Sequence[float], Sequence[float]], batch: int
-) -> DataLoader:
-    """Serve images in their order, as they are."""
-    return DataLoader(_items(pixels, targets), bs=batch, device=pick_device(), **_steps(pixels, normal, []))
-
-
-def training_loader(
-    pixels: np.ndarray,
-    targets: np.ndarray,
-    normal: tuple[Sequence[float], Sequence[float]],
-    config: TrainingConfig,
-) -> DataLoader:
-    """Serve images in random order, or in that of the configuration, changed at random."""
-    order = {}
-    if config.order or config.steps:
-        order["get_idxs"] = partial(_rows, targets, config)
-    if config.steps:
-        order["n"] = config.steps * config.batch
-    return DataLoader(
-        _items(pixels, targets),
-        bs=config.batch,
-        shuffle=True,
-        drop_last=len(pixels) > config.batch,  # a last batch of one image would upset batch normalisation
-        device=pick_device(),
-        **_steps(pixels, normal, config.augment()),
-        **order,
-    )
-
-
-def _rows(targets: np.ndarray, config: TrainingConfig) -> list[int]:
-    """Return the rows of one epoch: of one pass, or of as many as its steps take, the last one cut short."""
-    rng = np.random.default_rng(np.random.randint(2**31))
-
-    def one_pass() -> list[int]:
-        shuffled = config.order(targets, config.batch, rng) if config.order else rng.permutation(len(targets))
-        return shuffled.tolist()
-
-    if not config.steps:
-        return one_pass()
-    rows, wanted = [], config.steps * config.batch
-    while len(rows) < wanted:
-        rows += one_pass()
-    return rows[:wanted]
-
-
-def _items(pixels: np.ndarray, targets: np.ndarray) -> list[tuple[TensorImageBW, TensorCategory]]:
-    images = pixels if pixels.ndim == 4 else pixels[:, None]
-    return [
-        (TensorImageBW(torch.from_numpy(image)), TensorCategory(torch.as_tensor(target)))
-        for image, target in zip(images, targets, strict=True)
-    ]
-
-
-def _steps(pixels: np.ndarray, normal: tuple, changes: list) -> dict[str, Pipeline]:
-    # One grey channel less a mean of three channels becomes three grey channels: Normalize broadcasts.
-    normalize = Normalize(*(torch.tensor(v, device=pick_device())[None, :, None, None] for v in normal))
-    scale = IntToFloatTensor(255.0 if pixels.dtype == np.uint8 else 1.0)
-    return {"after_batch": Pipeline([scale, *changes, normalize], split_idx=0 if changes else 1)}
 
 
 def measure(pixels: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -67,6 +67,7 @@ def stage(
         model_card,
         refreshers,
         results_page,
+        speed_page,
     )
 
     computed = {
@@ -74,6 +75,7 @@ def stage(
         "model_card": model_card,
         "audit": calibration_page,
         "data_sets": data_sets_page,
+        "how_fast": speed_page,
     }
     listed = (root / "_toc.yml").read_text(encoding="utf-8")
     for name, page in computed.items():

@@ -24,7 +24,7 @@ def chapters(pages):
 
 def test_all_pages_are_there(pages, chapters):
     assert len(chapters) == 7
-    back = ("results", "model_card", "data_sheet", "glossary", "bibliography", "this_run")
+    back = ("results", "model_card", "data_sheet", "how_fast", "glossary", "bibliography", "this_run")
     for name in ("index", "how_to_read", "instructors", *back):
         assert f"book/{name}.html" in pages
 

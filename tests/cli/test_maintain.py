@@ -29,6 +29,7 @@ def run(monkeypatch, capsys, *arguments):
         (["lungs", "train", "--exclude-folds", "one", "--data", ".", "-o", "out"], "numbers with commas"),
         (["lungs", "evaluate", "--data", "empty", "-o", "out"], "empty"),
         (["extents", "empty"], "empty"),
+        (["gpu", "-o", "gpu.json"], "no GPU here"),
         (["covidcaps", "weights.h5", "-o", "weights.safetensors"], "weights.h5"),
     ],
 )

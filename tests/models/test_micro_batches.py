@@ -12,8 +12,9 @@ from torch import nn
 from sdnet_lib.config import get_profile
 from sdnet_lib.files import InputError
 from sdnet_lib.models import classifier
+from sdnet_lib.models.batches import loader
 from sdnet_lib.models.micro_batches import PartsLearner
-from sdnet_lib.models.training_config import UNCHANGED, loader
+from sdnet_lib.models.training_config import UNCHANGED
 
 
 class Short(nn.Module):

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from functools import partial
 
 import torch
-from fastai.callback.channelslast import ChannelsLast
 from fastai.callback.core import Callback
 from fastai.callback.fp16 import MixedPrecision
 from fastai.data.core import DataLoaders
@@ -22,6 +21,7 @@ from torch.optim.swa_utils import update_bn
 
 from sdnet_lib.config import pick_device
 from sdnet_lib.data.cohort import LABELS
+from sdnet_lib.models import on_gpu
 from sdnet_lib.models.fucitnet.losses import losses
 from sdnet_lib.models.fucitnet.networks import Networks
 
@@ -71,7 +71,7 @@ class Twins(Callback):
         self.optimisers = [torch.optim.Adam(network.parameters(), **settings) for network in generators]
 
     def before_fit(self) -> None:
-        """Scale gradients where the classifier's are scaled: in float16, on a GPU. Start running averages."""
+        """Scale gradients where the classifier's are scaled, in float16. Start running averages."""
         self.scaler = getattr(self.learn, "scaler", None) or torch.amp.GradScaler("cpu", enabled=False)
         if self.variant == "paper":  # running averages that start at 0 and 1 are wrong for dozens of batches
             images = self.dls.train.one_batch()[0].as_subclass(Tensor)
@@ -165,7 +165,6 @@ def learner(
     device = pick_device()
     for network in (networks, perceptual):
         network.to(device, memory_format=torch.channels_last)
-    callbacks = [ChannelsLast(), Twins(networks.generators, perceptual, weight, variant)]
     return Learner(
         loaders,
         networks.classifier,
@@ -175,12 +174,11 @@ def learner(
         wd_bn_bias=True,  # there is no decay to keep from them
         train_bn=False,  # the variant ``code`` freezes them with their layers
         metrics=fused_accuracy,
-        cbs=callbacks + ([MixedPrecision()] if device.type == "cuda" else []),
+        cbs=[*on_gpu.callbacks(), Twins(networks.generators, perceptual, weight, variant)],
     )
 
 
 def _class_weights(loaders: DataLoaders) -> Tensor:
     """Return what the authors' code multiplies each class's cross-entropy with: the rarest class with 1."""
-    targets = torch.tensor([int(target) for _, target in loaders.train.dataset])
-    counts = targets.bincount(minlength=len(LABELS))
+    counts = loaders.train.dataset.tensors[1].as_subclass(Tensor).bincount(minlength=len(LABELS))
     return (counts.min() / counts).to(pick_device())

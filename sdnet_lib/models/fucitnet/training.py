@@ -24,6 +24,7 @@ from sdnet_lib.data.cohort import LABELS
 from sdnet_lib.files import InputError, digest
 from sdnet_lib.files.temporary import private_folder
 from sdnet_lib.models.backbones import available_weights
+from sdnet_lib.models.batches import loader, training_loader
 from sdnet_lib.models.fucitnet.checkpoints import Checkpoint, remove
 from sdnet_lib.models.fucitnet.generators import check_variant
 from sdnet_lib.models.fucitnet.loop import learner
@@ -34,9 +35,7 @@ from sdnet_lib.models.training_config import (
     UNCHANGED,
     TrainingConfig,
     budgeted,
-    loader,
     steps_an_epoch,
-    training_loader,
 )
 
 SMALLEST_SIZE = 32  # pixels: VGG-16 halves them five times

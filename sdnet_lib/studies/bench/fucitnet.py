@@ -28,10 +28,11 @@ from torch.utils.benchmark.utils.timer import timer
 
 from sdnet_lib.config import pick_device
 from sdnet_lib.data.cohort import LABELS
+from sdnet_lib.models.batches import loader
 from sdnet_lib.models.fucitnet import loop
 from sdnet_lib.models.fucitnet.losses import PERCEPTUAL, VARIATION, losses
 from sdnet_lib.models.fucitnet.networks import Networks, start
-from sdnet_lib.models.training_config import UNCHANGED, loader
+from sdnet_lib.models.training_config import UNCHANGED
 from sdnet_lib.studies.operations import counter
 
 WEIGHT = 0.1  # the paper's lambda; speed does not depend on it

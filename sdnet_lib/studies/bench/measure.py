@@ -44,16 +44,34 @@ class _Traffic(TorchDispatchMode):
         return result
 
 
+def machine_facts() -> dict:
+    """Return what `bench` says of the machine: names, versions, and its two rates as measured now."""
+    device = pick_device()
+    flops, dtype = fucitnet._matrix_product(device)
+    return {
+        "machine": fucitnet.machine(device),
+        "device": device.type,
+        "date": time.strftime("%Y-%m-%d"),
+        "version": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "image_size": fucitnet.IMAGE_SIZES[device.type],
+        "flops": flops,
+        "flops_type": dtype,
+        "bytes": _copy_rate(device),
+    }
+
+
 def bench(names: Sequence[str] = (), images: int = IMAGES, rounds: int = ROUNDS) -> dict:
     """Measure stages one after the other; all if none is named.
 
     Returns
     -------
     dict
-        `machine`, `date`, `version`, `images` and `image_size`; the machine's measured rates `flops` (FLOP/s
-        of a matrix product) and `bytes` (bytes/s of a copy); under `stages` for each `images_per_second`,
-        `of_flops` and `of_bytes` (fractions of these rates), `memory` in bytes, `plain` (images/s of the
-        plain reference), `ratio`, and `title` and `plain_title`.
+        `machine`, `device` (``cpu`` or ``cuda``), `date`, `version`, `images` and `image_size`; the machine's
+        measured rates `flops` (FLOP/s of a matrix product) and `bytes` (bytes/s of a copy); under `stages`
+        for each `images_per_second`, `of_flops` and `of_bytes` (fractions of these rates), `memory` in bytes,
+        `plain` (images/s of the plain reference), `ratio`, and `title` and `plain_title`.
 
     Raises
     ------
@@ -61,21 +79,8 @@ def bench(names: Sequence[str] = (), images: int = IMAGES, rounds: int = ROUNDS)
         For an unknown stage.
     """
     check(names)
-    device = pick_device()
-    flops, dtype = fucitnet._matrix_product(device)
-    found = {
-        "machine": fucitnet.machine(device),
-        "date": time.strftime("%Y-%m-%d"),
-        "version": __version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "images": images,
-        "image_size": fucitnet.IMAGE_SIZES[device.type],
-        "flops": flops,
-        "flops_type": dtype,
-        "bytes": _copy_rate(device),
-        "stages": {},
-    }
+    found = machine_facts() | {"images": images, "stages": {}}
+    flops = found["flops"]
     with tempfile.TemporaryDirectory() as place:
         for name in names or NAMES:
             if name == FUCITNET:

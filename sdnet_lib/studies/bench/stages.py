@@ -91,9 +91,9 @@ def _crop_plainly(given: list[pd.DataFrame], folder: Path) -> Round:
     return work
 
 
-def _network() -> Single:
+def _network(backbone: str = "resnet18", image_size: int | None = None) -> Single:
     torch.manual_seed(0)
-    return Single(*classifier.network("resnet18", "none", 2, _size())).ready()
+    return Single(*classifier.network(backbone, "none", 2, image_size or _size())).ready()
 
 
 def _fit(given: list[pd.DataFrame], _: Path) -> Round:
@@ -111,27 +111,36 @@ def _fit(given: list[pd.DataFrame], _: Path) -> Round:
     return work
 
 
-def _fit_plainly(given: list[pd.DataFrame], _: Path) -> Round:
-    """Read each file when its turn comes, change it by itself, train in single precision."""
+def plain_fit(backbone: str, batch: int, image_size: int) -> Prepared:
+    """Return what reads each file when its turn comes, changes it by itself, trains in single precision."""
     from torchvision.transforms import v2
 
     change = v2.Compose([v2.RandomAffine(10, (0.05, 0.05), (0.8, 1.2)), v2.ColorJitter(0.05, 0.05)])
-    network = _network().network.train()
-    optimiser = torch.optim.SGD(network.parameters(), 1e-2, momentum=0.9)
 
-    def work(turn: int) -> int:
-        targets = torch.tensor((given[turn]["label"] == "P").to_numpy()).long()
-        files = given[turn]["file"].tolist()
-        for start in range(0, len(files), 16):
-            images = [Image.open(f).convert("RGB").resize((_size(),) * 2) for f in files[start : start + 16]]
-            batch = torch.stack([v2.functional.to_tensor(change(image)) for image in images])
-            wanted = targets[start : start + 16].to(pick_device())
-            F.cross_entropy(network(batch.to(pick_device())), wanted).backward()
-            optimiser.step()
-            optimiser.zero_grad()
-        return len(files)
+    def prepare(given: list[pd.DataFrame], _: Path) -> Round:
+        network = _network(backbone, image_size).network.train()
+        optimiser = torch.optim.SGD(network.parameters(), 1e-2, momentum=0.9)
 
-    return work
+        def work(turn: int) -> int:
+            targets = torch.tensor((given[turn]["label"] == "P").to_numpy()).long()
+            files = given[turn]["file"].tolist()
+            for start in range(0, len(files), batch):
+                now = slice(start, start + batch)
+                images = [Image.open(f).convert("RGB").resize((image_size,) * 2) for f in files[now]]
+                tensors = torch.stack([v2.functional.to_tensor(change(image)) for image in images])
+                wanted = targets[now].to(pick_device())
+                F.cross_entropy(network(tensors.to(pick_device())), wanted).backward()
+                optimiser.step()
+                optimiser.zero_grad()
+            return len(files)
+
+        return work
+
+    return prepare
+
+
+def _fit_plainly(given: list[pd.DataFrame], folder: Path) -> Round:
+    return plain_fit("resnet18", 16, _size())(given, folder)
 
 
 def _transform(given: list[pd.DataFrame], _: Path) -> Round:
