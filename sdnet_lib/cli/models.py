@@ -37,6 +37,9 @@ def train(
     data: DataOption = None,
 ) -> None:
     """Train a model on a whole cohort, for `sdnet predict`; cross-validation says what it is worth."""
+    from sdnet_lib.models import registry
+
+    registry.find(approach)  # what is wrong is said before seconds of loading
     from sdnet_lib.studies import final
 
     model = final.train(

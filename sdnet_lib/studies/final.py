@@ -79,6 +79,7 @@ def train(
     if Path(out).suffix != ".safetensors":
         raise InputError(f"{out}: a model's name ends in .safetensors")
     chosen = registry.find(approach)
+    registry.check_start([approach], (changes or {}).get("weights"))
     options = {"profile": profile, "changes": changes, "seed": seed, "data": data, "labels": labels}
     study = crossval.study_of(cohort, Path(), **options)
     study = dataclasses.replace(study, folder=_folder(study, approach))
