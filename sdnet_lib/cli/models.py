@@ -17,6 +17,7 @@ from sdnet_lib.cli.options import (
     OutOption,
     ProfileOption,
     SizeOption,
+    ThirdClassOption,
     WeightsOption,
     meaning,
 )
@@ -33,6 +34,7 @@ def train(
     weights: WeightsOption = None,
     seed: Annotated[int, typer.Option(min=0, max=2**31, help="Everything random starts here.")] = 0,
     jobs: JobsOption = None,
+    third_class: ThirdClassOption = None,
     labels: LabelsOption = "",
     data: DataOption = None,
 ) -> None:
@@ -52,6 +54,7 @@ def train(
         jobs=jobs,
         data=data,
         labels=meaning(labels),
+        third_class=third_class,
         command=shlex.join(["sdnet", *sys.argv[1:]]),
     )
     say(final.summary(model, out))

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
@@ -54,6 +55,24 @@ class Resize(nn.Module):
         return F.interpolate(x, size, mode="bilinear", align_corners=False, antialias=True)
 
 
+def features(encoder: Encoder, pixels: np.ndarray) -> np.ndarray:
+    """Return what a frozen encoder finds in images.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        From `load`.
+    pixels : uint8 array, (n, image_size, image_size)
+        Of any size: the encoder is given its own.
+
+    Returns
+    -------
+    float32 array, (n, features)
+    """
+    body = nn.Sequential(Resize(encoder.image_size), encoder.body)
+    return Single(body, encoder.mean, encoder.std).outputs(pixels).cpu().numpy()
+
+
 class Probe(NamedTuple):
     """A logistic regression on features as they are, and how it came about.
 
@@ -71,6 +90,10 @@ class Probe(NamedTuple):
     bias: float
     strength: float
     chosen: str
+
+    def predict(self, features: np.ndarray) -> np.ndarray:
+        """Return the probability of P for features (n, k): (n,)."""
+        return expit(features @ self.weight + self.bias)
 
 
 def learn(features: np.ndarray, cohort: pd.DataFrame, seed: int) -> Probe:
@@ -132,9 +155,7 @@ def fit(task: Task, encoder: str) -> tuple[Single, dict]:
         See `load`.
     """
     found = load(encoder, task.profile.weights)
-    body = nn.Sequential(Resize(found.image_size), found.body)
-    features = Single(body, found.mean, found.std).outputs(task.pixels[task.train]).cpu().numpy()
-    probe = learn(features, task.cohort.iloc[task.train], task.seed)
+    probe = learn(features(found, task.pixels[task.train]), task.cohort.iloc[task.train], task.seed)
     predictor = _predictor(found)
     with torch.no_grad():
         _write(predictor.network[-1], probe)

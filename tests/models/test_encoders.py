@@ -13,7 +13,6 @@ import torch
 from sdnet_lib.files import InputError
 from sdnet_lib.models import encoders, probe, registry
 from sdnet_lib.models.classifier import embed
-from sdnet_lib.models.predictors import Single
 from tests.models.squares import squares_of_patients
 
 VERSION = "0123456789abcdef0123456789abcdef01234567"
@@ -53,10 +52,6 @@ def random_rad_dino(home) -> torch.nn.Module:
     return network.eval()
 
 
-def features(encoder: encoders.Encoder, pixels: np.ndarray) -> np.ndarray:
-    return Single(encoder.body, encoder.mean, encoder.std).outputs(pixels).numpy()
-
-
 @pytest.fixture
 def films() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (3, 224, 224), np.uint8)
@@ -65,7 +60,7 @@ def films() -> np.ndarray:
 def test_lite0_finds_what_it_finds_elsewhere_in_the_course(films):
     found = encoders.lite0(pretrained=True)
     assert found.weights == "imagenet" and found.features == 1280
-    np.testing.assert_allclose(features(found, films), embed(films), atol=1e-4)
+    np.testing.assert_allclose(probe.features(found, films), embed(films), atol=1e-4)
 
 
 def test_xrv_with_random_weights_sees_what_its_own_package_would_show_it(films, random_xrv):
@@ -76,7 +71,7 @@ def test_xrv_with_random_weights_sees_what_its_own_package_would_show_it(films, 
     shown = torch.from_numpy(np.stack([normalize(film, 255)[None] for film in films]))
     with torch.inference_mode():
         expected = random_xrv.features2(shown).numpy()
-    np.testing.assert_allclose(features(found, films), expected, rtol=1e-3, atol=1e-3 * expected.max())
+    np.testing.assert_allclose(probe.features(found, films), expected, rtol=1e-3, atol=1e-3 * expected.max())
 
 
 def test_rad_dino_with_random_weights_is_normalised_as_its_files_say(films, random_rad_dino):
@@ -86,7 +81,7 @@ def test_rad_dino_with_random_weights_is_normalised_as_its_files_say(films, rand
     shown = torch.from_numpy((images[:, None].repeat(3, 1) / 255 - 0.5) / 0.25).float()
     with torch.inference_mode():
         expected = random_rad_dino(pixel_values=shown).pooler_output.numpy()
-    np.testing.assert_allclose(features(found, images), expected, atol=1e-3)
+    np.testing.assert_allclose(probe.features(found, images), expected, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", ["xrv-densenet121-probe", "rad-dino-probe"])

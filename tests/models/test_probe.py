@@ -36,6 +36,7 @@ def test_it_is_scikit_learn_s_logistic_regression_on_standardised_features():
     theirs = make_pipeline(StandardScaler(), LogisticRegression(C=found.strength, max_iter=5000))
     expected = theirs.fit(features, cohort["label"]).decision_function(features)
     np.testing.assert_allclose(features @ found.weight + found.bias, expected, atol=1e-3)
+    np.testing.assert_allclose(found.predict(features), theirs.predict_proba(features)[:, 1], atol=1e-4)
 
 
 def test_c_is_chosen_on_patients_that_the_choice_has_not_seen():
