@@ -64,7 +64,11 @@ class FirstChannel(nn.Module):
 
 
 class ClassToken(nn.Module):
-    """A vision transformer of transformers as features: its class token after the last normalisation."""
+    """A vision transformer of transformers as features: its class token after the last normalisation.
+
+    Of its layers only the first still is a picture: a class activation map is drawn there and says little.
+    Occlusion and integrated gradients need no such layer.
+    """
 
     def __init__(self, transformer: nn.Module) -> None:
         super().__init__()
