@@ -125,12 +125,15 @@ def cv(
 ) -> None:
     """Cross-validate: one prediction file per run. Interrupted, the next call does what is missing."""
     from sdnet_lib.models import registry
-    from sdnet_lib.studies import crossval
-    from sdnet_lib.studies.plan import describe
 
     names = [name.strip() for part in approach for name in part.split(",") if name.strip()]
     for name in names:
         registry.find(name)  # unknown, it is said before a cohort is read
+    from sdnet_lib.studies import crossval
+    from sdnet_lib.studies.plan import describe
+
+    if not plan:
+        registry.check_start(names, weights)
     sizes = {"repeats": repeats, "folds": folds, "image_size": image_size}
     study = crossval.study_of(
         cohort,

@@ -17,6 +17,7 @@ from sdnet_lib.cli.options import (
     OutOption,
     ProfileOption,
     SizeOption,
+    ThirdClassOption,
     WeightsOption,
     meaning,
 )
@@ -33,10 +34,14 @@ def train(
     weights: WeightsOption = None,
     seed: Annotated[int, typer.Option(min=0, max=2**31, help="Everything random starts here.")] = 0,
     jobs: JobsOption = None,
+    third_class: ThirdClassOption = None,
     labels: LabelsOption = "",
     data: DataOption = None,
 ) -> None:
     """Train a model on a whole cohort, for `sdnet predict`; cross-validation says what it is worth."""
+    from sdnet_lib.models import registry
+
+    registry.find(approach)  # what is wrong is said before seconds of loading
     from sdnet_lib.studies import final
 
     model = final.train(
@@ -49,6 +54,7 @@ def train(
         jobs=jobs,
         data=data,
         labels=meaning(labels),
+        third_class=third_class,
         command=shlex.join(["sdnet", *sys.argv[1:]]),
     )
     say(final.summary(model, out))

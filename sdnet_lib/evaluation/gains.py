@@ -7,7 +7,7 @@ runs, have intervals by the bootstrap over patients.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -31,6 +31,7 @@ WORDS = {
     "sdnet-minus": "the second opinion (against x− alone)",
     "sdnet-mean": "the maximum (against the mean of twins)",
     "fucitnet": "a network of its own for the decision (against FuCiTNet's)",
+    "lite0-probe": "COVID-SDNet as a whole (against a frozen EfficientNet-Lite0 with a linear probe)",
 }
 NOTE = (
     "Differences: COVID-SDNet less the control, in points, on the runs in which both have learned, with "
@@ -104,7 +105,12 @@ def _paired(name: str, values: np.ndarray, folds: int) -> dict[str, float]:
     return {name: found["mean"], f"{name}_low": found["low"], f"{name}_high": found["high"]}
 
 
-def of_one_test(test: pd.DataFrame, probability: Mapping[str, np.ndarray], seed: int = 0) -> pd.DataFrame:
+def of_one_test(
+    test: pd.DataFrame,
+    probability: Mapping[str, np.ndarray],
+    seed: int = 0,
+    controls: Sequence[str] = CONTROLS,
+) -> pd.DataFrame:
     """Return the same for systems that were trained and tested once, on the same patients.
 
     Parameters
@@ -115,6 +121,8 @@ def of_one_test(test: pd.DataFrame, probability: Mapping[str, np.ndarray], seed:
         Probability of P by approach, COVID-SDNet's among them.
     seed : int
         Draws the samples of patients.
+    controls : sequence of str
+        What COVID-SDNet is compared with, where `probability` has it.
 
     Returns
     -------
@@ -126,7 +134,7 @@ def of_one_test(test: pd.DataFrame, probability: Mapping[str, np.ndarray], seed:
         for name, values in probability.items()
     }
     rows = []
-    for control in (name for name in CONTROLS if name in right):
+    for control in (name for name in controls if name in right):
         gain = right[WHOLE] - right[control]
         low, high = bootstrap.interval(test["patient_id"], lambda w, g=gain: (w @ g) / w.sum(1), seed=seed)
         row = {"control": control, "runs": 1, "value": right[control].mean(), "accuracy": gain.mean()}

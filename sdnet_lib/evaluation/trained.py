@@ -101,11 +101,14 @@ def _cells(approach: str, recipes: list[dict]) -> list[str]:
         ", ".join(sorted(weights)) or NONE,
         f"{steps} ({kept})" if kept != NONE else steps,
         _each(f"{part['batch']} x {part.get('views', 1)}" for part in known),
-        _each(
-            f"{part['optimiser']} {part['lr']:g}, {part['schedule']}" for part in known if "optimiser" in part
-        ),
+        _each(_optimiser(part) for part in (*known, *recipes) if {"optimiser", "trained"} & set(part)),
         _each(STOPPING[part["stopping"]] for part in known if "stopping" in part),
     ]
+
+
+def _optimiser(part: dict) -> str:
+    """Return how a network was trained, or what was in its place."""
+    return part.get("trained") or f"{part['optimiser']} {part['lr']:g}, {part['schedule']}"
 
 
 def _mean(parts: list[dict], key: str) -> str:

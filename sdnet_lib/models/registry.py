@@ -1,4 +1,4 @@
-"""Every system that can be cross-validated: the paper's own, and those its Tables 2 and 4 compare with.
+"""Every system that can be cross-validated: the paper's, those it compares with, and encoders of today.
 
 A system's module has two functions, ``fit(task)`` and ``build(profile)``, and ``prepare`` if it prepares
 images in a manner of its own. It is imported when one of them is asked for: this table itself needs no torch.
@@ -6,10 +6,11 @@ images in a manner of its own. It is imported when one of them is asked for: thi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -49,6 +50,10 @@ class Approach(NamedTuple):
         Whether its paper starts from random weights and not from ImageNet's.
     third_class : bool
         Whether it can learn a class beside N and P, see `models.task.THIRD`.
+    frozen : bool
+        Whether it is an encoder with its own weights, which nobody trains here.
+    package : str
+        What must be installed for it besides; of the extra ``encoders``.
     """
 
     name: str
@@ -63,6 +68,8 @@ class Approach(NamedTuple):
     lacks: str = ""
     from_scratch: bool = False
     third_class: bool = False
+    frozen: bool = False
+    package: str = ""
 
     @property
     def fit(self) -> Callable[[Task], tuple[Predictor, dict]]:
@@ -111,47 +118,24 @@ def _covidcaps(name: str, title: str, source: str, reported: str, **training: ob
     return Approach(name, title, "baselines.covidcaps", 224, True, source, reported, **options)
 
 
+def _paper(name: str, title: str, module: str, crops: bool, reported: str, source: str = "") -> Approach:
+    return Approach(name, title, module, 224, crops, source or PAPER, f"Table 5: accuracy {reported}")
+
+
+def _probe(name: str, title: str, image_size: int, source: str, package: str = "") -> Approach:
+    what = {"options": {"encoder": name.removesuffix("-probe")}, "frozen": True, "package": package}
+    return Approach(name, f"{title}, frozen, linear probe", "probe", image_size, True, source, **what)
+
+
 PAPER = "Tabik et al. 2020"
 PUBLISHED_CAPS = "Afshar et al. 2020; the authors' weights"
 APPROACHES = {
     approach.name: approach
     for approach in (
-        Approach(
-            "resnet50",
-            title="ResNet-50 without segmentation",
-            module="cnn",
-            image_size=224,
-            crops=False,
-            source=PAPER,
-            reported="Table 5: accuracy 74.25",
-        ),
-        Approach(
-            "resnet50-crop",
-            title="ResNet-50 with segmentation",
-            module="cnn",
-            image_size=224,
-            crops=True,
-            source=PAPER,
-            reported="Table 5: accuracy 74.60",
-        ),
-        Approach(
-            "fucitnet",
-            title="FuCiTNet",
-            module="fucitnet.approach",
-            image_size=224,
-            crops=True,
-            source="Rey-Area et al. 2020",
-            reported="Table 5: accuracy 74.35",
-        ),
-        Approach(
-            "covid-sdnet",
-            title="COVID-SDNet",
-            module="sdnet",
-            image_size=224,
-            crops=True,
-            source=PAPER,
-            reported="Table 5: accuracy 76.18",
-        ),
+        _paper("resnet50", "ResNet-50 without segmentation", "cnn", False, "74.25"),
+        _paper("resnet50-crop", "ResNet-50 with segmentation", "cnn", True, "74.60"),
+        _paper("fucitnet", "FuCiTNet", "fucitnet.approach", True, "74.35", "Rey-Area et al. 2020"),
+        _paper("covid-sdnet", "COVID-SDNet", "sdnet", True, "76.18"),
         Approach(
             "crop-matched",
             title="ResNet-50 with segmentation, matched steps",
@@ -239,6 +223,9 @@ APPROACHES = {
             source="Apostolopoulos and Mpesiana 2020",
             reported="Table 2: sensitivity 98.66, accuracy 96.78",
         ),
+        _probe("lite0-probe", "EfficientNet-Lite0", 224, "Tan and Le 2019"),
+        _probe("xrv-densenet121-probe", "XRV DenseNet-121", 224, "Cohen et al. 2022", "torchxrayvision"),
+        _probe("rad-dino-probe", "RAD-DINO", 518, "Pérez-García et al. 2025", "transformers"),
     )
 }
 PRINTED_ONLY = {"covidnet-published": "COVID-Net as published"}  # a row of Table 4 whose weights are gone
@@ -252,10 +239,36 @@ CONTROLS = ("resnet50-crop", *(name for name, one in APPROACHES.items() if one.l
 
 
 def find(name: str) -> Approach:
-    """Return the approach called `name`; raise `InputError` naming the choices for any other name."""
+    """Return the approach called `name`.
+
+    Raises
+    ------
+    InputError
+        For any other name, and if a package is missing.
+    """
     if name not in APPROACHES:
         raise InputError(f"unknown approach {name!r}: choose from {', '.join(APPROACHES)}")
+    if missing := _missing(APPROACHES[name]):
+        raise InputError(f"{name} needs a package that is not here: pip install {missing}")
     return APPROACHES[name]
+
+
+def _missing(approach: Approach) -> str:
+    """Return the package that an approach lacks; nothing is imported."""
+    return approach.package if approach.package and find_spec(approach.package) is None else ""
+
+
+def check_start(names: Sequence[str], weights: str | None = None) -> None:
+    """Make sure, before a cohort is read, that frozen encoders have their weights; missing ones are fetched.
+
+    Raises
+    ------
+    InputError
+        If they cannot be had, or `weights` are ``none``.
+    """
+    for approach in map(find, names):
+        if approach.frozen:
+            approach._imported().load(weights=weights, **approach.options)
 
 
 def title(name: str) -> str:
@@ -279,7 +292,9 @@ def describe(profile: Profile) -> str:
     """Return all approaches as text: name, parameters, image size, source, and what the paper reports."""
     lines = [f"{'approach':22}{'parameters':>12}{'side':>6}  source; what the paper reports"]
     for name, approach in APPROACHES.items():
-        count = f"{parameters(approach, profile):,}"
-        origin = approach.source + (f"; {approach.reported}" if approach.reported else "")
+        missing = _missing(approach)
+        count = "–" if missing else f"{parameters(approach, profile):,}"
+        said = (approach.source, approach.reported, missing and f"needs {missing}")
+        origin = "; ".join(filter(None, said))
         lines.append(f"{name:22}{count:>12}{approach.image_size:6}  {origin}")
     return "\n".join(lines)

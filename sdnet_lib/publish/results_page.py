@@ -20,12 +20,14 @@ TITLES = {
     "phantom": "Synthetic, one hospital",
     "phantom-controls": "Synthetic, one hospital, COVID-SDNet and its controls",
     "phantom-longer": "Synthetic, one hospital, trained longer",
+    "phantom-third-class": "Synthetic, one hospital, COVID-Net with its third class",
     "phantom-no-pcr": "Synthetic, one hospital, without Normal-PCR+",
     "phantom-biased": "Synthetic, mixed sources",
     "shenzhen": "Tuberculosis, one hospital",
     "shenzhen-32px": "Tuberculosis, one hospital, all approaches on tiny images",
     "nih-pneumonia": "Pneumonia, one archive",
     "covidx-mini": "COVID-19, mixed sources",
+    "covidx-mini-third-class": "COVID-19, mixed sources, COVID-Net with its third class",
 }
 
 

@@ -227,7 +227,8 @@ def _chapter_5(sizes: Profile, setting: Setting) -> Cost:
     trained = sum((training(name, fair, half * LEARN, setting) for name in names), Cost())
     asked = sum((asking(name, sizes, setting) for name in ("fucitnet", *names[1:])), Cost()) * half
     made = generators(sizes, half * LEARN, setting) + _twins(sizes, setting) * sizes.images
-    expert = look("features", LITE0, 224, BATCH, setting.mixed) * half  # the model that comes with the course
+    # the model that comes with the course looks at the test part, the frozen encoder at all
+    expert = look("features", LITE0, 224, BATCH, setting.mixed) * (half + sizes.images)
     return trained + asked + made + expert
 
 

@@ -21,8 +21,10 @@ from sdnet_lib.evaluation import curves, metrics, statistics, tables, thresholds
 from sdnet_lib.evaluation.learned import count
 from sdnet_lib.files import InputError, digest
 from sdnet_lib.models import registry
+from sdnet_lib.models.task import Task
 from sdnet_lib.studies import card as cards
 from sdnet_lib.studies import crossval
+from sdnet_lib.studies import third_class as third_classes
 from sdnet_lib.studies.study import Study
 
 if TYPE_CHECKING:  # torch takes seconds to load: what cannot be trained is said before
@@ -49,6 +51,7 @@ def train(
     jobs: int | None = 1,
     data: Path | None = None,
     labels: Mapping[str, str] | None = None,
+    third_class: str | None = None,
     remark: str = "",
     command: str = "",
 ) -> model_file.Model:
@@ -64,7 +67,7 @@ def train(
         See `sdnet_lib.models.registry`.
     out : Path
         The file, ``.safetensors``; the card goes beside it.
-    profile, changes, seed, jobs, data, labels
+    profile, changes, seed, jobs, data, labels, third_class
         As in `crossval.study_of` and `crossval.run_study`.
     remark : str
         A first limit for the card.
@@ -74,12 +77,18 @@ def train(
     Raises
     ------
     InputError
-        If the cohort or an option cannot be used, or `out` has another suffix.
+        If the cohort or an option cannot be used, or `out` has another suffix; if there is a third class and
+        the approach has no place for it.
     """
     if Path(out).suffix != ".safetensors":
         raise InputError(f"{out}: a model's name ends in .safetensors")
     chosen = registry.find(approach)
+    registry.check_start([approach], (changes or {}).get("weights"))
+    if third_class and not chosen.third_class:
+        able = ", ".join(name for name, one in registry.APPROACHES.items() if one.third_class)
+        raise InputError(f"--third-class: {approach} tells N from P only; these learn a third: {able}")
     options = {"profile": profile, "changes": changes, "seed": seed, "data": data, "labels": labels}
+    options["third_class"] = third_class
     study = crossval.study_of(cohort, Path(), **options)
     study = dataclasses.replace(study, folder=_folder(study, approach))
     crossval.run_study(study, [approach], jobs)
@@ -87,7 +96,7 @@ def train(
 
     start, task = time.monotonic(), study.whole_task(approach)
     with one_thread():
-        predictor, training = chosen.fit(task)
+        predictor, training = chosen.fit(_with_third_class(task, study, chosen))
     predictions = tables.read_runs(study.folder)
     (images,) = curves.per_image(predictions.assign(learned=True)).values()
     card = model_file.describe(study, chosen, task) | {
@@ -97,15 +106,29 @@ def train(
         "seconds": round(time.monotonic() - start),
         "command": command or shlex.join(["sdnet", "train", cohort, "--approach", approach, "-o", out.name]),
     }
-    card["limits"] = [remark, *card["limits"]] if remark else card["limits"]
+    first = [remark] if remark else []
+    if third_class:
+        first.append(
+            f"Taught {third_class} as a third class: its probability of P is that among N and P alone."
+        )
+    card["limits"] = [*first, *card["limits"]]
     model = model_file.Model(predictor, card)
     model_file.write(model, out)
     return model
 
 
+def _with_third_class(task: Task, study: Study, approach: registry.Approach) -> Task:
+    """Add all images of the third class, if the study has one, to what is learned from."""
+    if study.third_class is None:
+        return task
+    images = study.pixels(approach, study.third_class)
+    return third_classes.added(task, study.third_class, images, folds=1, fold=None)
+
+
 def _folder(study: Study, approach: str) -> Path:
     """Return where the cross-validation is kept; studies that differ in anything are kept apart."""
-    sizes = digest(repr((dataclasses.astuple(study.profile), study.seed)), digits=8)
+    third = "" if study.third_class is None else fingerprint(study.third_class)
+    sizes = digest(repr((dataclasses.astuple(study.profile), study.seed, third)), digits=8)
     return cache_dir() / "train" / f"{approach}-{fingerprint(study.cohort)}-{sizes}"
 
 

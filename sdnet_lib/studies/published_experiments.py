@@ -28,12 +28,17 @@ TINY = SIZES | {"image_size": 32}
 EIGHT = SIZES | {"epochs": 8, "patience": 4}
 LONG = SIZES | {"epochs": 40, "patience": 10}
 MAIN, OURS = ("resnet50", "resnet50-crop"), ("fucitnet", "covid-sdnet")
+TODAY = "lite0-probe"  # the encoder of today whose weights need no download
 BASELINES = ("darkcovidnet", "covidnet-c", "covid-caps")
+COVIDNETS = ("covidnet-c", "covidnet-balanced")  # the smallest, and as its authors sample and not
 MORE_BASELINES = ("mobilenet", "deepcovidexplainer", "bayesian-resnet50v2")
 
 
 class Plan(NamedTuple):
-    """A cross-validation: cohort, external cohorts, how often each approach is repeated, and sizes."""
+    """A cross-validation: cohort, external cohorts, how often each approach is repeated, and sizes.
+
+    With a `third_class` COVID-Net learns the positives of that cohort too, as the paper has it.
+    """
 
     cohort: str
     external: tuple[str, ...]
@@ -41,10 +46,11 @@ class Plan(NamedTuple):
     without_pcr: bool = False
     match_negatives: bool = False
     sizes: dict[str, int] = SIZES
+    third_class: str | None = None
 
 
 STUDIES = {
-    "shenzhen": Plan("shenzhen", ("montgomery",), dict.fromkeys(MAIN, 5)),
+    "shenzhen": Plan("shenzhen", ("montgomery",), dict.fromkeys((*MAIN, TODAY), 5)),
     "shenzhen-32px": Plan(
         "shenzhen",
         ("montgomery",),
@@ -56,7 +62,17 @@ STUDIES = {
     "phantom": Plan("phantom", (), dict.fromkeys((*MAIN, *OURS, *BASELINES), 1)),
     "phantom-longer": Plan("phantom", (), dict.fromkeys((*MAIN, *OURS, *BASELINES), 1), sizes=LONG),
     "phantom-controls": Plan(
-        "phantom", (), dict.fromkeys(("covid-sdnet", *registry.CONTROLS), 1), sizes=EIGHT
+        "phantom", (), dict.fromkeys(("covid-sdnet", *registry.CONTROLS, TODAY), 1), sizes=EIGHT
+    ),
+    "phantom-third-class": Plan(
+        "phantom", (), dict.fromkeys(COVIDNETS, 1), sizes=EIGHT, third_class="phantom-pneumonia"
+    ),
+    "covidx-mini-third-class": Plan(
+        "covidx-mini",
+        ("actualmed",),
+        dict.fromkeys(COVIDNETS, 1),
+        sizes=EIGHT,
+        third_class="nih-pneumonia",
     ),
     "phantom-biased": Plan("phantom-biased", ("phantom",), dict.fromkeys((*MAIN, *BASELINES), 1)),
     "phantom-no-pcr": Plan("phantom", (), dict.fromkeys((*MAIN, *BASELINES), 1), without_pcr=True),
@@ -106,6 +122,7 @@ def cross_validate(name: str, data: Path, jobs: int) -> None:
             without_pcr=plan.without_pcr,
             match_negatives=plan.match_negatives,
             external=plan.external,
+            third_class=plan.third_class,
             data=data,
         )
         approaches = [approach for approach, wanted in plan.repeats.items() if wanted == repeats]

@@ -31,7 +31,7 @@ def facts(third: pd.DataFrame) -> dict:
     return {"third_class": {"fingerprint": fingerprint(third), "sources": sources, "images": len(third)}}
 
 
-def added(task: Task, third: pd.DataFrame, pixels: np.ndarray, folds: int, fold: int) -> Task:
+def added(task: Task, third: pd.DataFrame, pixels: np.ndarray, folds: int, fold: int | None) -> Task:
     """Add the third class's part in one fold to what a run may learn from.
 
     Parameters
@@ -41,7 +41,7 @@ def added(task: Task, third: pd.DataFrame, pixels: np.ndarray, folds: int, fold:
         From `drawn`.
     pixels : uint8 array, (images of the third class, image_size, image_size)
     folds, fold : int
-        How many there are, and which one this is.
+        How many there are, and which one this is; None leaves no part out.
 
     Raises
     ------
@@ -59,11 +59,11 @@ def added(task: Task, third: pd.DataFrame, pixels: np.ndarray, folds: int, fold:
     )
 
 
-def parts(patients: pd.Series, folds: int, fold: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def parts(patients: pd.Series, folds: int, fold: int | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows that one fold trains and validates with; a fold's share of patients is in neither.
 
     So each fold learns from as large a part of the third class as of the others: of five folds four fifths,
-    of which a tenth validates.
+    of which a tenth validates. Without a fold nobody is left out.
     """
     order = np.random.default_rng(seed).permutation(np.unique(patients.to_numpy(str)))
     if len(order) < 2 * folds:

@@ -65,7 +65,7 @@ def test_what_an_older_study_does_not_say_is_a_dash():
     assert trained.table([run("darkcovidnet", {"weights": "none"})]).rows[0][2:] == ["none", *["–"] * 4, "10"]
 
 
-@pytest.mark.parametrize("name", APPROACHES)
+@pytest.mark.parametrize("name", [name for name, one in APPROACHES.items() if not one.frozen])
 def test_a_row_that_starts_otherwise_than_its_paper_says_so(name):
     """Whether it does is looked up in the code: who can start from ImageNet asks for these weights."""
     module = f"sdnet_lib.models.{APPROACHES[name].module}"
@@ -77,6 +77,12 @@ def test_a_row_that_starts_otherwise_than_its_paper_says_so(name):
     cell = trained.table([run(name, {"weights": "none"})]).rows[0][2]
     assert cell == ("none" if APPROACHES[name].from_scratch else "none (its paper: imagenet)")
     assert trained.table([run(name, {"weights": "imagenet"})]).rows[0][2] == "imagenet"
+
+
+def test_a_frozen_encoder_makes_no_steps_and_says_what_was_trained():
+    notes = {"weights": "imagenet", "trained": "logistic regression", "C": 0.01}
+    row = trained.table([run("lite0-probe", notes)]).rows[0]
+    assert row[2:] == ["imagenet", "–", "–", "logistic regression", "–", "10"]
 
 
 @pytest.mark.parametrize("name", published.stored())

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sdnet_lib.config import Profile
+from sdnet_lib.config import LITE0, Profile
 from sdnet_lib.models.task import Task
 
 
@@ -17,3 +17,10 @@ def squares(n: int, learned: int, profile: Profile, folder: Path) -> Task:
     cohort = pd.DataFrame({"label": ["NP"[number % 2] for number in range(n)]})
     rows = np.arange(n)
     return Task(cohort, pixels, rows[:learned], rows[learned:], profile, 0, folder / "r0f0", None)
+
+
+def squares_of_patients(n: int, learned: int, folder: Path) -> Task:
+    """Return the same with all that a cohort says of an image: a patient each, no severity."""
+    task = squares(n, learned, Profile("tiny", n, 32, 32, 16, 1, 1, 1, 2, LITE0), folder)
+    names = [f"p{number:02d}" for number in range(n)]
+    return task._replace(cohort=task.cohort.assign(image_id=names, patient_id=names, severity=""))

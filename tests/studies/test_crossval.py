@@ -38,7 +38,7 @@ class Fake:
 
     crops, image_size, prepare = False, 224, staticmethod(registry.find("resnet50").prepare)
 
-    module = "cnn"  # whose code it is of
+    module, package, frozen = "cnn", "", False  # whose code it is of, and what it needs besides
 
     def __init__(self, name: str = "fake", fails_on: int | None = None) -> None:
         self.name, self.fails_on, self.tasks = name, fails_on, []

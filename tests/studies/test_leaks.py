@@ -118,6 +118,7 @@ def test_an_approach_is_never_handed_a_tested_image(make_cohort, tmp_path, monke
         image_size=real.image_size,
         prepare=real.prepare,
         module=real.module,
+        package="",
         fit=lambda task: handed.append(task) or real.fit(task),
     )
     monkeypatch.setitem(registry.APPROACHES, "resnet50", spy)

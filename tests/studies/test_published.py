@@ -19,7 +19,9 @@ def results(tmp_path, monkeypatch):
 
 def test_every_plan_names_approaches_and_cohorts_that_exist():
     for plan in published_experiments.STUDIES.values():
-        assert {plan.cohort, *plan.external} <= set(data_sets.names())
+        third = {plan.third_class} - {None}
+        assert {plan.cohort, *plan.external, *third} <= set(data_sets.names())
+        assert all(registry.find(name).third_class for name in plan.repeats) or not third
         assert set(plan.repeats) <= set(registry.APPROACHES)
 
 

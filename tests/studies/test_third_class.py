@@ -12,7 +12,7 @@ from sdnet_lib.evaluation import tables
 from sdnet_lib.evaluation.trained import read_origins, table
 from sdnet_lib.files import InputError
 from sdnet_lib.models.task import THIRD
-from sdnet_lib.studies import crossval, third_class
+from sdnet_lib.studies import crossval, final, model_file, third_class
 from sdnet_lib.studies.study import Run, Study
 
 TINY = Profile("tiny", 24, 32, 32, 16, 1, 1, 1, 3, LITE0)
@@ -47,6 +47,8 @@ def test_each_fold_leaves_its_share_of_patients_out_and_none_is_in_two_parts(fol
         ) < 0.25 * len(train)
         seen[list(train | valid)] += 1
     assert set(seen) == {folds - 1}
+    everybody = np.concatenate(third_class.parts(patients, 1, None, 3))
+    assert sorted(everybody) == list(range(120))
     with pytest.raises(InputError, match=f"{folds} folds need {2 * folds} patients of the third class"):
         third_class.parts(patients[:2], folds, 0, 3)
 
@@ -97,3 +99,24 @@ def test_the_class_is_the_positives_of_another_cohort_without_patients_of_this_o
     assert set(made.third_class["label"]) == {"P"} and len(made.third_class) == 12  # as many as negatives
     with pytest.raises(InputError, match="no image with the label P"):
         third_class.drawn(made.cohort[made.cohort["label"] == "N"], 3, 0)
+
+
+def test_a_model_of_the_whole_cohort_learns_the_whole_third_class(tmp_path):
+    file, sizes = tmp_path / "model.safetensors", {"image_size": 32, "epochs": 1}
+    options = {"profile": "smoke", "changes": sizes, "third_class": "phantom-pneumonia"}
+    made = final.train("phantom", "covidnet-c", file, **options)
+    plain = model_file.read(file)
+    third = plain.card["cohort"]["third_class"]["images"]
+    assert third == 24 and made.card["training"]["third_class"] == pytest.approx(0.9 * third, abs=1)
+    assert plain.card["cohort"]["N"] + plain.card["cohort"]["P"] == plain.card["cohort"]["images"] == 48
+    assert plain.card["limits"][0].startswith("Taught phantom-pneumonia as a third class")
+    columns = plain.predictor.predict(np.zeros((2, 32, 32), np.uint8))
+    assert set(columns) == {"prob_N", "prob_P", "prob_pneumonia", "vote"}
+
+
+def test_what_has_no_place_for_a_third_class_is_refused_before_a_cohort_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(crossval, "study_of", None)
+    with pytest.raises(
+        InputError, match="--third-class: resnet50 tells N from P only; these learn a third: covidnet,"
+    ):
+        final.train("phantom", "resnet50", tmp_path / "m.safetensors", third_class="phantom-pneumonia")
