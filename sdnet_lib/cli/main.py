@@ -15,6 +15,7 @@ from sdnet_lib import __version__
 from sdnet_lib.cli import audit, bench, book, build, course, maintain, models, options, process
 from sdnet_lib.cli import data as data_commands
 from sdnet_lib.cli.process import say
+from sdnet_lib.files import InputError
 
 app = typer.Typer(
     help="COVIDGR and COVID-SDNet, re-derived: the course book, its cohorts and its experiments.",
@@ -108,6 +109,8 @@ def cv(
     weights: options.WeightsOption = None,
     seed: Annotated[int, typer.Option(min=0, max=2**31, help="Repeat r starts at seed + r.")] = 0,
     jobs: maintain.JobsOption = None,
+    ray: options.RayOption = None,
+    gpus: options.GpusOption = 1,
     without_normal_pcr: Annotated[
         bool, typer.Option("--without-normal-pcr", help="Leave this level out, as Tables 7 and 8 do.")
     ] = False,
@@ -124,6 +127,12 @@ def cv(
     data: data_commands.DataOption = None,
 ) -> None:
     """Cross-validate: one prediction file per run. Interrupted, the next call does what is missing."""
+    if ray:
+        from sdnet_lib.studies import ray_connection
+
+        if jobs:
+            raise InputError("--jobs: with --ray the cluster decides how many runs go side by side")
+        ray_connection.check(ray)
     from sdnet_lib.models import registry
     from sdnet_lib.studies import crossval
     from sdnet_lib.studies.plan import describe
@@ -148,7 +157,11 @@ def cv(
     )
     for what, count in study.notes.get("left_out", {}).items():
         say(f"left out: {count} {what}")
-    if not plan:
+    if ray and not plan:
+        from sdnet_lib.studies import cluster
+
+        jobs = cluster.run_study(study, names, ray, gpus)
+    elif not plan:
         crossval.run_study(study, names, jobs)
     say(describe(study.plan(names), jobs or crossval.default_jobs()))
 
