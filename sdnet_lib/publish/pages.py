@@ -63,11 +63,17 @@ def stage(
     (folder / "book" / "this_run.md").write_text(this_run(executed, parameters, origin), encoding="utf-8")
     from sdnet_lib.publish import (  # which import torch; the command line should not wait for it
         calibration_page,
+        cluster_page,
         model_card,
         results_page,
     )
 
-    computed = {"results": results_page, "model_card": model_card, "audit": calibration_page}
+    computed = {
+        "results": results_page,
+        "model_card": model_card,
+        "audit": calibration_page,
+        "cluster": cluster_page,
+    }
     for name, page in computed.items():
         if f"book/{name}" in (root / "_toc.yml").read_text(encoding="utf-8"):
             (folder / "book" / f"{name}.md").write_text(page.write(), encoding="utf-8")

@@ -48,7 +48,7 @@ def check(address: str) -> None:
     host, _, port = address.rpartition(":")
     if "/" in host or not host or not port.isdecimal():
         raise InputError(
-            f"--ray {address}: say auto on a machine of the cluster, or HOST:PORT of its head; elsewhere local"
+            f"--ray {address}: say auto or the head's HOST:PORT on a machine of the cluster, elsewhere local"
         )
     try:
         socket.create_connection((host, int(port)), ANSWER).close()
@@ -75,7 +75,7 @@ def connected(address: str) -> Iterator[ModuleType]:
 
     terminated = signal.getsignal(signal.SIGTERM)
     options = {"include_dashboard": False} if address == LOCAL else {}
-    with private_folder() as empty, open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+    with private_folder() as empty, open(os.devnull, "w", encoding="utf-8") as out, redirect_stdout(out):
         try:
             ray.init(
                 address,
