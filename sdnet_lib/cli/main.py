@@ -100,7 +100,10 @@ def cv(
     approach: Annotated[
         list[str], typer.Option(metavar="NAME", help="From `sdnet approaches`; several with commas.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="RUNS", help="Folder of the study.")],
+    out: Annotated[
+        str,
+        typer.Option("--out", "-o", metavar="RUNS", help="Folder of the study, or s3://... and the like."),
+    ],
     profile: options.ProfileOption = "quick",
     repeats: options.RepeatsOption = None,
     folds: options.FoldsOption = None,
@@ -134,36 +137,37 @@ def cv(
             raise InputError("--jobs: with --ray the cluster decides how many runs go side by side")
         ray_connection.check(ray)
     from sdnet_lib.models import registry
-    from sdnet_lib.studies import crossval
+    from sdnet_lib.studies import crossval, store
     from sdnet_lib.studies.plan import describe
 
     names = [name.strip() for part in approach for name in part.split(",") if name.strip()]
     for name in names:
         registry.find(name)  # unknown, it is said before a cohort is read
     sizes = {"repeats": repeats, "folds": folds, "image_size": image_size}
-    study = crossval.study_of(
-        cohort,
-        out,
-        profile=profile,
-        changes=sizes | {"budget": budget, "weights": weights},
-        seed=seed,
-        without_pcr=without_normal_pcr,
-        match_negatives=match_negatives,
-        external=test_on or [],
-        third_class=third_class,
-        data=data,
-        keep_models=keep_models,
-        labels=options.meaning(labels),
-    )
-    for what, count in study.notes.get("left_out", {}).items():
-        say(f"left out: {count} {what}")
-    if ray and not plan:
-        from sdnet_lib.studies import cluster
+    with store.folder(out) as (folder, put):
+        study = crossval.study_of(
+            cohort,
+            folder,
+            profile=profile,
+            changes=sizes | {"budget": budget, "weights": weights},
+            seed=seed,
+            without_pcr=without_normal_pcr,
+            match_negatives=match_negatives,
+            external=test_on or [],
+            third_class=third_class,
+            data=data,
+            keep_models=keep_models,
+            labels=options.meaning(labels),
+        )
+        for what, count in study.notes.get("left_out", {}).items():
+            say(f"left out: {count} {what}")
+        if ray and not plan:
+            from sdnet_lib.studies import cluster
 
-        jobs = cluster.run_study(study, names, ray, gpus)
-    elif not plan:
-        crossval.run_study(study, names, jobs)
-    say(describe(study.plan(names), jobs or crossval.default_jobs()))
+            jobs = cluster.run_study(study, names, ray, gpus, put)
+        elif not plan:
+            crossval.run_study(study, names, jobs)
+        say(describe(study.plan(names), jobs or crossval.default_jobs()))
 
 
 for command in (models.train, models.predict):
@@ -172,7 +176,7 @@ for command in (models.train, models.predict):
 
 @app.command()
 def tables(
-    runs: Annotated[Path, typer.Argument(metavar="RUNS", help="Folder that `sdnet cv` filled.")],
+    runs: Annotated[str, typer.Argument(metavar="RUNS", help="Folder or store that `sdnet cv` filled.")],
     format: Annotated[str, typer.Option(help="text, markdown, csv or latex.")] = "text",
     per: Annotated[
         str, typer.Option(help="Accuracy by severity: pooled per repeat, as in the paper, or per fold.")
@@ -184,8 +188,10 @@ def tables(
 ) -> None:
     """Show the paper's tables, intervals and tests for a folder of runs."""
     from sdnet_lib.evaluation.report import report
+    from sdnet_lib.studies import store
 
-    text = report(runs, form=format, per=per, paper=paper, output=out)
+    with store.folder(runs) as (folder, _):
+        text = report(folder, form=format, per=per, paper=paper, output=out)
     if out is None:
         say(text)
 

@@ -26,7 +26,13 @@ from sdnet_lib.studies.study import Run, Study
 RETRIES = 5  # times that a run is done again whose worker was lost
 
 
-def run_study(study: Study, approaches: Sequence[str], address: str, gpus: float = 1) -> int:
+def run_study(
+    study: Study,
+    approaches: Sequence[str],
+    address: str,
+    gpus: float = 1,
+    put: Callable[[], None] = lambda: None,
+) -> int:
     """Do the runs of a study that are missing on a cluster; return how many it can do at a time.
 
     Parameters
@@ -38,6 +44,8 @@ def run_study(study: Study, approaches: Sequence[str], address: str, gpus: float
         See `ray_connection.check`.
     gpus : float
         The part of a GPU that a run takes, on a cluster that has any. Each run takes one CPU, too.
+    put : callable
+        Called after each run; see `store.folder`.
 
     Raises
     ------
@@ -58,6 +66,7 @@ def run_study(study: Study, approaches: Sequence[str], address: str, gpus: float
             for run, reason in _results(ray, study, queues(missing), _sender(ray, study, needs)):
                 if reason:
                     failed[run] = reason
+                put()
                 bar.update()
     if failed:
         raise InputError(

@@ -24,9 +24,9 @@ from sdnet_lib.models import registry
 from sdnet_lib.models.task import Task
 from sdnet_lib.studies.crossval import do_run
 from sdnet_lib.studies.provenance import code_of, versions
+from sdnet_lib.studies.store import SHARED
 from sdnet_lib.studies.study import Run, Study
 
-SHARED = ".shared"  # where a study keeps what several approaches learn once
 SHARING = ("fucitnet.approach", "sdnet")  # modules of approaches that do
 
 

@@ -209,7 +209,7 @@ def cluster():
     assert not alive
 
 
-def start(cohort: pd.DataFrame, out: Path, address: str, folder: Path) -> subprocess.Popen:
+def start(cohort: pd.DataFrame, out: str | Path, address: str, folder: Path) -> subprocess.Popen:
     table = Path(cohort["file"].iloc[0]).parents[1]
     command = [sys.executable, "-m", "sdnet_lib.cli.main", "cv", str(table), "--approach", "resnet50"]
     return subprocess.Popen(
@@ -223,7 +223,7 @@ def start(cohort: pd.DataFrame, out: Path, address: str, folder: Path) -> subpro
 
 @needs_ray
 def test_a_machine_is_lost_and_the_tables_are_those_of_a_local_study(cohort, cluster, tmp_path):
-    """Then the folder is moved, a run is taken away, and only that one is done again."""
+    """Then the folder is moved to a store, a run is taken away, and only that one is done again."""
     trap = tmp_path / "cwd"
     trap.mkdir()
     for name in ("timm", "filelock", "sdnet_lib"):
@@ -244,6 +244,7 @@ def test_a_machine_is_lost_and_the_tables_are_those_of_a_local_study(cohort, clu
     moved = there.rename(tmp_path / "moved")
     (moved / "resnet50" / "r2f1.parquet").unlink()
     times = {file: file.stat().st_mtime_ns for file in moved.rglob("r*.parquet")}
-    assert start(cohort, moved, cluster.address, tmp_path).wait(300) == 0
+    again = start(cohort, f"file://{moved}", cluster.address, tmp_path)
+    assert again.wait(300) == 0, again.stderr.read()
     assert all(file.stat().st_mtime_ns == made for file, made in times.items())
     assert tables(moved) == tables(here)
