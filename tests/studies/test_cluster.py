@@ -5,16 +5,20 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import psutil
 import pytest
+from filelock import FileLock
 
 from sdnet_lib.cli import main as cli
 from sdnet_lib.data.cohort import read_cohort, write_cohort
+from sdnet_lib.files import InputError
 from sdnet_lib.models import registry
 from sdnet_lib.studies import cluster as driver
 from sdnet_lib.studies import crossval, parcels, ray_connection
@@ -141,6 +145,58 @@ def test_runs_that_share_what_they_learn_wait_for_each_other():
     assert sharing == set(parcels.SHARING)
 
 
+# The driver, with a Ray of straw.
+
+
+def test_a_run_asks_for_its_part_of_a_gpu_where_there_are_any():
+    machines = [(True, {"CPU": 8.0, "GPU": 2.0}), (True, {"CPU": 4.0}), (False, {"CPU": 64.0, "GPU": 8.0})]
+    nodes = [{"Alive": alive, "Resources": resources} for alive, resources in machines]
+    ray = SimpleNamespace(nodes=lambda: nodes)
+    assert driver._resources(ray, 1) == ({"CPU": 1, "GPU": 1}, 2)
+    assert driver._resources(ray, 0.25) == ({"CPU": 1, "GPU": 0.25}, 8)
+    del nodes[0]
+    assert driver._resources(ray, 1) == ({"CPU": 1}, 4)
+    del nodes[0]
+    with pytest.raises(InputError, match="no machine of the cluster has 1 CPU, which a run takes"):
+        driver._resources(ray, 1)
+
+
+class Lost(Exception):
+    pass
+
+
+def test_a_run_in_another_s_hands_is_waited_for_and_a_lost_one_is_named(cohort, tmp_path, monkeypatch):
+    monkeypatch.setitem(registry.APPROACHES, "fake", Fake())
+    study, other = Study(tmp_path / "study", cohort, TINY), Study(tmp_path / "other", cohort, TINY)
+    runs = study.runs(["fake"])[:3]
+    study.open()
+    crossval.do_run(other, runs[1])
+    lock = FileLock(study.lock(runs[1]).lock_file, thread_local=False)
+    lock.acquire()
+
+    def finish() -> None:
+        time.sleep(0.3)
+        shutil.copytree(other.folder / "fake", study.folder / "fake")
+        lock.release()
+
+    def get(run: Run) -> tuple[dict, str]:
+        if run == runs[2]:
+            raise Lost("the node\ndied")
+        return {}, "no luck"
+
+    errors = SimpleNamespace(RayTaskError=KeyError, RayError=Lost)
+    ray = SimpleNamespace(get=get, wait=lambda sent, timeout: (sent[:1], sent[1:]), exceptions=errors)
+    sent = []
+    send = lambda run: sent.append(run) or run  # noqa: E731
+    thread = threading.Thread(target=finish)
+    thread.start()
+    found = dict(driver._results(ray, study, driver.queues(runs), send))
+    thread.join()
+    lost = f"its worker was lost {driver.RETRIES + 1} times (the node died)"
+    assert found == {runs[0]: "no luck", runs[1]: "", runs[2]: lost}
+    assert sent == [runs[0], runs[2]] and study.done(runs[1])
+
+
 # Errors, before anything heavy is imported.
 
 
@@ -211,9 +267,9 @@ def cluster():
 
 def start(cohort: pd.DataFrame, out: str | Path, address: str, folder: Path) -> subprocess.Popen:
     table = Path(cohort["file"].iloc[0]).parents[1]
-    command = [sys.executable, "-m", "sdnet_lib.cli.main", "cv", str(table), "--approach", "resnet50"]
+    python = [sys.executable, "-I", "-c", "from sdnet_lib.cli.main import main; main()"]
     return subprocess.Popen(
-        [*command, "-o", str(out), *SIZE, "--ray", address],
+        [*python, "cv", str(table), "--approach", "resnet50", "-o", str(out), *SIZE, "--ray", address],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
