@@ -15,6 +15,7 @@ from sdnet_lib import __version__
 from sdnet_lib.cli import audit, bench, book, build, course, maintain, models, options, process
 from sdnet_lib.cli import data as data_commands
 from sdnet_lib.cli.process import say
+from sdnet_lib.files import InputError
 
 app = typer.Typer(
     help="COVIDGR and COVID-SDNet, re-derived: the course book, its cohorts and its experiments.",
@@ -99,7 +100,10 @@ def cv(
     approach: Annotated[
         list[str], typer.Option(metavar="NAME", help="From `sdnet approaches`; several with commas.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="RUNS", help="Folder of the study.")],
+    out: Annotated[
+        str,
+        typer.Option("--out", "-o", metavar="RUNS", help="Folder of the study, or s3://... and the like."),
+    ],
     profile: options.ProfileOption = "quick",
     repeats: options.RepeatsOption = None,
     folds: options.FoldsOption = None,
@@ -108,6 +112,8 @@ def cv(
     weights: options.WeightsOption = None,
     seed: Annotated[int, typer.Option(min=0, max=2**31, help="Repeat r starts at seed + r.")] = 0,
     jobs: maintain.JobsOption = None,
+    ray: options.RayOption = None,
+    gpus: options.GpusOption = 1,
     without_normal_pcr: Annotated[
         bool, typer.Option("--without-normal-pcr", help="Leave this level out, as Tables 7 and 8 do.")
     ] = False,
@@ -124,36 +130,47 @@ def cv(
     data: data_commands.DataOption = None,
 ) -> None:
     """Cross-validate: one prediction file per run. Interrupted, the next call does what is missing."""
+    if ray:
+        from sdnet_lib.studies import ray_connection
+
+        if jobs:
+            raise InputError("--jobs: with --ray the cluster decides how many runs go side by side")
+        ray_connection.check(ray)
     from sdnet_lib.models import registry
 
     names = [name.strip() for part in approach for name in part.split(",") if name.strip()]
     for name in names:
         registry.find(name)  # unknown, it is said before a cohort is read
-    from sdnet_lib.studies import crossval
+    from sdnet_lib.studies import crossval, store
     from sdnet_lib.studies.plan import describe
 
     if not plan:
         registry.check_start(names, weights)
     sizes = {"repeats": repeats, "folds": folds, "image_size": image_size}
-    study = crossval.study_of(
-        cohort,
-        out,
-        profile=profile,
-        changes=sizes | {"budget": budget, "weights": weights},
-        seed=seed,
-        without_pcr=without_normal_pcr,
-        match_negatives=match_negatives,
-        external=test_on or [],
-        third_class=third_class,
-        data=data,
-        keep_models=keep_models,
-        labels=options.meaning(labels),
-    )
-    for what, count in study.notes.get("left_out", {}).items():
-        say(f"left out: {count} {what}")
-    if not plan:
-        crossval.run_study(study, names, jobs)
-    say(describe(study.plan(names), jobs or crossval.default_jobs()))
+    with store.folder(out) as (folder, put):
+        study = crossval.study_of(
+            cohort,
+            folder,
+            profile=profile,
+            changes=sizes | {"budget": budget, "weights": weights},
+            seed=seed,
+            without_pcr=without_normal_pcr,
+            match_negatives=match_negatives,
+            external=test_on or [],
+            third_class=third_class,
+            data=data,
+            keep_models=keep_models,
+            labels=options.meaning(labels),
+        )
+        for what, count in study.notes.get("left_out", {}).items():
+            say(f"left out: {count} {what}")
+        if ray and not plan:
+            from sdnet_lib.studies import cluster
+
+            jobs = cluster.run_study(study, names, ray, gpus, put)
+        elif not plan:
+            crossval.run_study(study, names, jobs)
+        say(describe(study.plan(names), jobs or crossval.default_jobs()))
 
 
 for command in (models.train, models.predict):
@@ -162,7 +179,7 @@ for command in (models.train, models.predict):
 
 @app.command()
 def tables(
-    runs: Annotated[Path, typer.Argument(metavar="RUNS", help="Folder that `sdnet cv` filled.")],
+    runs: Annotated[str, typer.Argument(metavar="RUNS", help="Folder or store that `sdnet cv` filled.")],
     format: Annotated[str, typer.Option(help="text, markdown, csv or latex.")] = "text",
     per: Annotated[
         str, typer.Option(help="Accuracy by severity: pooled per repeat, as in the paper, or per fold.")
@@ -174,8 +191,10 @@ def tables(
 ) -> None:
     """Show the paper's tables, intervals and tests for a folder of runs."""
     from sdnet_lib.evaluation.report import report
+    from sdnet_lib.studies import store
 
-    text = report(runs, form=format, per=per, paper=paper, output=out)
+    with store.folder(runs) as (folder, _):
+        text = report(folder, form=format, per=per, paper=paper, output=out)
     if out is None:
         say(text)
 

@@ -39,6 +39,14 @@ WeightsOption = Annotated[
 LabelsOption = Annotated[
     str, typer.Option(metavar="A=P,B=N", help="What the labels of a CSV mean, such as COVID=P,Normal=N.")
 ]
+RayOption = Annotated[
+    str | None,
+    typer.Option("--ray", metavar="ADDRESS", help="On a Ray cluster: auto, local, or HOST:PORT of its head."),
+]
+GpusOption = Annotated[
+    float,
+    typer.Option("--gpus", min=0.01, max=1, help="With --ray: what a run takes of a GPU, such as 0.25."),
+]
 OutOption = Annotated[
     Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to write; made if need be.")
 ]

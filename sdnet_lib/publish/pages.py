@@ -63,6 +63,7 @@ def stage(
     (folder / "book" / "this_run.md").write_text(this_run(executed, parameters, origin), encoding="utf-8")
     from sdnet_lib.publish import (  # which import torch; the command line should not wait for it
         calibration_page,
+        cluster_page,
         data_sets_page,
         model_card,
         refreshers,
@@ -74,6 +75,7 @@ def stage(
         "results": results_page,
         "model_card": model_card,
         "audit": calibration_page,
+        "cluster": cluster_page,
         "data_sets": data_sets_page,
         "how_fast": speed_page,
     }

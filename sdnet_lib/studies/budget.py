@@ -182,13 +182,14 @@ def study(names: Sequence[str], profile: Profile, images: float, setting: Settin
 def studies(profile: Profile, setting: Setting) -> Cost:
     """Return the cost of the studies of chapter 6: all images, then those without Normal-PCR+."""
     own, names = chapters.sizes(profile, 6), chapters.approaches(profile.name)
-    easier = profile.images * (1 - 76 / 852) if chapters.is_long(profile.name) else 0  # COVIDGR's proportions
-    whole = study(names, own, _images(profile), setting)
-    return whole + study(names, own, easier, setting) if easier else whole
+    return sum((study(names, own, images, setting) for images in images_of_studies(profile)), Cost())
 
 
-def _images(profile: Profile) -> int:
-    return 24 if profile.name == "smoke" else profile.images  # chapter 6 takes a part of the smallest
+def images_of_studies(profile: Profile) -> list[float]:
+    """Return how many images each study of chapter 6 has: all, and in long ones those without Normal-PCR+."""
+    whole = 24 if profile.name == "smoke" else profile.images  # chapter 6 takes a part of the smallest
+    easier = [profile.images * (1 - 76 / 852)] if chapters.is_long(profile.name) else []  # as in COVIDGR
+    return [whole, *easier]
 
 
 def book(profile: Profile, setting: Setting) -> Iterator[tuple[str, Cost]]:
