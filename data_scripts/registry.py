@@ -90,7 +90,8 @@ def load_cohort(
     profile, seed : str, int
         Number of images, their size and seed, for the synthetic names only.
     check_files : bool
-        Whether to look for each file and to compare their contents; a named set is always checked.
+        Whether to look for each file and to compare their contents. A named set is always checked, but of
+        large ones no contents are compared: see `layouts`.
     labels : dict of str, optional
         What the labels of a CSV file mean; see `sdnet_lib.data.cohort.read_cohort`.
 

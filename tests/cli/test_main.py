@@ -115,8 +115,9 @@ def test_phantom_writes_a_cohort(monkeypatch, capsys, tmp_path):
 def test_data_list_names_the_registered_sets(monkeypatch, capsys):
     code, out, _ = run(monkeypatch, capsys, "data", "list")
     assert code == 0
-    for name in ("phantom", "phantom-biased", "covidgr", "covidx-mini", "shenzhen"):
-        assert name in out
+    for name in ("phantom", "phantom-biased", "covidgr", "covidx-mini", "shenzhen", "mimic-cxr", "covidx2"):
+        assert f"\n{name} " in f"\n{out}"
+    assert "some 3.7 GB; licence: the challenge's rules" in out
 
 
 def test_an_output_folder_that_cannot_be_made(tmp_path):
