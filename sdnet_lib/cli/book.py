@@ -30,6 +30,8 @@ def book(
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Chapters at a time; the cores by default, 1 on a GPU.")
     ] = None,
+    ray: options.RayOption = None,
+    gpus: options.GpusOption = 1,
     labels: options.LabelsOption = "",
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse warnings of libraries too, as `make test` does.")
@@ -55,6 +57,12 @@ def book(
 
         say(describe(chosen, device))
         return
+    if ray:
+        from sdnet_lib.studies import chapters, ray_connection
+
+        if not chapters.is_long(profile):
+            raise InputError("--ray: it goes with the profiles full and paper, which have long studies")
+        ray_connection.check(ray)
     if from_bundle and not from_bundle.is_file():
         raise InputError(f"--from-bundle {from_bundle}: no such file")
     if bundle and only:
@@ -75,4 +83,5 @@ def book(
         strict=strict,
         labels=options.meaning(labels),
         bundle=bundle,
+        cluster=(ray, gpus) if ray else None,
     )

@@ -43,6 +43,7 @@ def build(
     labels: Mapping[str, str] | None = None,
     timeout: int = CELL_TIMEOUT,
     bundle: Path | None = None,
+    cluster: tuple[str, float] | None = None,
 ) -> Path:
     """Run the notebooks that need it, build the web pages and return the first one.
 
@@ -67,6 +68,8 @@ def build(
         Seconds that one cell may take.
     bundle : Path, optional
         A file to pack the executed notebooks and the studies into; see `bundle`.
+    cluster : tuple, optional
+        For long studies, the address of a Ray cluster, and what a run takes of a GPU; see `studies.cluster`.
 
     Raises
     ------
@@ -97,7 +100,7 @@ def build(
             if course_chapters.is_long(profile) and any(n.stem.startswith("06") for n in missing):
                 from sdnet_lib.publish.plan import run_studies
 
-                run_studies(parameters, jobs)
+                run_studies(parameters, jobs, cluster)
             (output / "book.log").unlink(missing_ok=True)
             options = {"jobs": jobs or default_jobs(), "timeout": timeout, "strict": strict}
             run(chapters, scratch, output, private=private_paths(parameters), **options)

@@ -40,7 +40,7 @@ def describe(profile: Profile, device: str | None = None) -> str:
     return "\n".join(lines)
 
 
-def run_studies(parameters: dict, jobs: int | None) -> None:
+def run_studies(parameters: dict, jobs: int | None, cluster: tuple[str, float] | None = None) -> None:
     """Do what is missing of a profile's long studies; interrupted, the next call goes on.
 
     Parameters
@@ -49,7 +49,10 @@ def run_studies(parameters: dict, jobs: int | None) -> None:
         Of every notebook: `profile`, `dataset`, `data`, `seed`.
     jobs : int, optional
         Runs at a time; see `crossval.default_jobs`.
+    cluster : tuple, optional
+        The address of a Ray cluster and what a run takes of a GPU, to do them there.
     """
+    from sdnet_lib.studies import cluster as machines
     from sdnet_lib.studies import crossval
     from sdnet_lib.studies import plan as study_plan
 
@@ -60,4 +63,7 @@ def run_studies(parameters: dict, jobs: int | None) -> None:
     for study in chapters.studies(cohort, *given):
         print(f"study {study.folder.name}", flush=True)
         print(study_plan.describe(study.plan(names), jobs), flush=True)
-        crossval.run_study(study, names, jobs)
+        if cluster:
+            machines.run_study(study, names, *cluster)
+        else:
+            crossval.run_study(study, names, jobs)

@@ -3,9 +3,11 @@ from dataclasses import replace
 
 import pytest
 
+from sdnet_lib.cli import book
 from sdnet_lib.config import get_profile
-from sdnet_lib.publish import cluster_page
-from sdnet_lib.studies import budget, chapters, schedule
+from sdnet_lib.files import InputError
+from sdnet_lib.publish import cluster_page, plan
+from sdnet_lib.studies import budget, chapters, cluster, schedule
 from sdnet_lib.studies.cluster import queues
 from sdnet_lib.studies.study import Run
 
@@ -48,3 +50,20 @@ def test_the_page_has_the_hours_of_each_device(monkeypatch):
         assert f"| {device} |" in page and f"- {device}: " in page
     assert page.count("| 80.0 | 90 | 10.0 | 90 |") == len(budget.DEVICES)
     assert f"{2 * 25 * len(chapters.approaches('paper'))} runs of ResNet-50 without segmentation, " in page
+
+
+def test_the_long_studies_of_a_book_go_to_the_cluster(toy_cohort, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("SDNET_CACHE", str(tmp_path))
+    monkeypatch.setattr(plan.course, "cohort_of", lambda *_: toy_cohort)
+    asked = []
+    monkeypatch.setattr(cluster, "run_study", lambda *given: asked.append(given))
+    parameters = {"profile": "paper", "dataset": "phantom", "data": None, "seed": 0}
+    plan.run_studies(parameters, None, ("auto", 0.5))
+    assert [given[2:] for given in asked] == [("auto", 0.5)] * len(asked) and 1 <= len(asked) <= 2
+    assert all(given[1] == chapters.approaches("paper") for given in asked)
+    assert "study phantom-paper-0" in capsys.readouterr().out
+
+
+def test_a_book_without_long_studies_needs_no_cluster():
+    with pytest.raises(InputError, match="--ray: it goes with the profiles full and paper"):
+        book.book(profile="quick", ray="auto")
