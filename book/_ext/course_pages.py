@@ -22,8 +22,10 @@ STEPS = {
     "03_segmentation_cropping": "crops",
     "04_fucitnet": "generators",
     "05_twin_fusion": "fusion",
-    "06_cross_validation": "results",
-    "07_gradcam": "reasons",
+    "06_cross_validation": "tests",
+    "07_printed_tables": "tables",
+    "08_thresholds": "thresholds",
+    "09_gradcam": "reasons",
 }
 WORDS_A_MINUTE = 150  # of a text that one thinks about
 # controls whose name for a screen reader is missing, or is not what they show; what is put in place of each

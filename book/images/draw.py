@@ -118,7 +118,7 @@ def pipeline() -> None:
             5,
             box(916, 105, 110, 62, "P or N,\nand why"),
             label(971, 40, "6  checked", "big"),
-            label(971, 232, "chapters 6, 7"),
+            label(971, 232, "chapters 6 to 9"),
         ),
     )
 

@@ -1,4 +1,4 @@
-"""A planted marker: a known shortcut, to find out whether maps and experiments find it (chapter 7)."""
+"""A planted marker: a known shortcut, to find out whether maps and experiments find it (chapter 9)."""
 
 from __future__ import annotations
 

@@ -148,6 +148,16 @@ def summaries(predictions: pd.DataFrame, per: str = "repeat", paper: bool = Fals
     return found
 
 
+def beside_paper(predictions: pd.DataFrame) -> list[Table]:
+    """Return the paper's tables of this layout beside ours."""
+    images = predictions["image_id"].nunique()
+    return [
+        _beside(_beside_paper(summary, key), key, images)
+        for name, key, summary in _summaries(predictions, "repeat")
+        if name != ALL_NEGATIVES
+    ]
+
+
 def _summaries(predictions: pd.DataFrame, per: str) -> Iterator[tuple[str, int, pd.DataFrame]]:
     """Yield the name, the number in the paper, and the table, for each summary that can be made."""
     main, levels = tables.table_numbers(predictions)

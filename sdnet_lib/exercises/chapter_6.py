@@ -1,4 +1,4 @@
-"""Checks of chapter 6, cross-validation and reading tables."""
+"""Checks of chapter 6, cross-validation and tests."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from scipy import stats
 
-from sdnet_lib.evaluation import decisions
 from sdnet_lib.exercises.checking import Step, number
 
 RUNS, FOLDS, GAP = 25, 5, 76.18 - 74.60  # Table 5 of the paper
-EACH = 426  # images of either class
-CAPS = {"specificity": 26.30, "sensitivity": 69.01}  # COVID-CAPS in Table 4
+DEALT = ("aabbcddde", (0, 1, 0, 0, 1, 1, 1, 2, 2))  # the patient and the fold of each image
 
 
 def exercise_6_1(p_value: Callable) -> Iterator[Step]:
@@ -37,40 +35,17 @@ def exercise_6_1(p_value: Callable) -> Iterator[Step]:
         yield from number(float(found), right, hint, mistakes, within=5e-4)
 
 
-def exercise_6_2(answer: tuple[int, int, int, int, str]) -> Iterator[Step]:
-    """Check the four counts of COVID-CAPS as published, and the number that does not fit them."""
-    TN, FP, FN, TP, misfit = answer
-    yield all(isinstance(count, int | np.integer) for count in answer[:4]), "Counts are whole numbers."
-    yield TN + FP == EACH, f"TN and FP are all negatives: together {EACH}."
-    yield FN + TP == EACH, f"FN and TP are all positives: together {EACH}."
-    yield (
-        abs(100 * TN / EACH - CAPS["specificity"]) < 0.01,
-        "The specificity of your counts is not the printed one.",
-    )
-    yield (
-        abs(100 * TP / EACH - CAPS["sensitivity"]) < 0.01,
-        "The sensitivity of your counts is not the printed one.",
-    )
-    names = ("specificity", "precision_N", "sensitivity", "precision_P", "accuracy")
-    yield misfit in names, f"Name the number by its column: {', '.join(names)}."
-    yield misfit == names[1], "Your counts give just this number. Compute the others from them, too."
-
-
-def exercise_6_3(break_even: Callable) -> Iterator[Step]:
-    """Check the prevalence at which a positive answer is right in half of the cases."""
-    for specificity, sensitivity in ((0.9, 0.6), (0.7976, 0.7259)):
-        found = break_even(specificity, sensitivity)
-        right = (1 - specificity) / (sensitivity + 1 - specificity)
-        mistakes = {
-            100 * right: "A fraction is wanted, not percent.",
-            1 - right: "That is the fraction of the healthy.",
-            (1 - sensitivity) / (specificity + 1 - sensitivity): "The order is (specificity, sensitivity).",
-            specificity
-            / (sensitivity + specificity): "Who is called positive by mistake? Not `specificity`.",
-        }
-        if isinstance(found, float) and 0 < found < 1:
-            value = decisions.predictive_values(sensitivity, specificity, found)[0]
-            hint = f"At that prevalence a positive answer would be right in {100 * value:.0f} of 100 cases."
-        else:
-            hint = "A prevalence is a fraction between 0 and 1."
-        yield from number(found, right, hint, mistakes, within=1e-4)
+def exercise_6_2(on_both_sides: Callable) -> Iterator[Step]:
+    """Check the fraction of images whose patient has images in another fold, too."""
+    patients, folds = np.array(list(DEALT[0])), np.array(DEALT[1])
+    found = on_both_sides(patients, folds)
+    mistakes = {
+        5.0: "That is how many; the exercise asks for a fraction.",
+        100 * 5 / 9: "A fraction is wanted, not percent.",
+        2 / 5: "That is the fraction of patients; count the images.",
+        7 / 9: "Several images are no harm if they are all dealt into one fold.",
+        4 / 9: "That is the fraction of the images that are safe.",
+    }
+    hint = "Take each image: is there another one of its patient, in another fold?"
+    yield from number(found, 5 / 9, hint, mistakes)
+    yield from number(on_both_sides(patients, np.zeros(9, int)), 0.0, "With one fold nobody is on two sides.")

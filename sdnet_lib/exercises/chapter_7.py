@@ -1,64 +1,48 @@
-"""Checks of chapter 7, what the network looked at."""
+"""Checks of chapter 7, printed tables."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 import numpy as np
-import pandas as pd
 
-from sdnet_lib.exercises.checking import Step, array, number
-from sdnet_lib.explain import faithfulness, layers, localisation, saliency
-from sdnet_lib.models.predictors import Predictor
+from sdnet_lib.exercises.checking import Step, number
 
-
-def exercise_7_1(energy: Callable) -> Iterator[Step]:
-    """Check the fraction of a map's sum inside a region."""
-    heat, region = np.array([[1.0, 3.0], [0.0, 0.0]]), np.array([[False, True], [False, True]])
-    mistakes = {
-        3.0: "That is the sum inside: a fraction of what?",
-        1.5: "That is a mean inside: large and small regions would count alike.",
-        0.5: "That is the fraction of the area, whatever the map says.",
-        0.25: "That is the fraction outside.",
-    }
-    hint = "Three quarters of a small map lie in its region; your function says otherwise."
-    yield from number(energy(heat, region), heat[region].sum() / heat.sum(), hint, mistakes)
-    nothing = energy(np.zeros((2, 2)), region)
-    hint = "A map of zeros looks nowhere. Any fraction would claim that it looks somewhere."
-    yield nothing != nothing, hint
+EACH = 426  # images of either class
+CAPS = {"specificity": 26.30, "sensitivity": 69.01}  # COVID-CAPS in Table 4
 
 
-def exercise_7_2(
-    answer: tuple[str, float],
-    predictor: Predictor,
-    cohort: pd.DataFrame,
-    pixels: np.ndarray,
-    regions: Mapping[str, np.ndarray],
-    value: str,
-) -> Iterator[Step]:
-    """Check a finer layer, and the mean of a measure for Grad-CAM maps taken from it."""
-    finer, found = answer
-    size = pixels.shape[-1]
-    cells = layers.cells(predictor, size)
-    yield finer in cells, "That is no layer of this network: `layers.cells` names them."
+def exercise_7_1(answer: tuple[int, int, int, int, str]) -> Iterator[Step]:
+    """Check the four counts of COVID-CAPS as published, and the number that does not fit them."""
+    TN, FP, FN, TP, misfit = answer
+    yield all(isinstance(count, int | np.integer) for count in answer[:4]), "Counts are whole numbers."
+    yield TN + FP == EACH, f"TN and FP are all negatives: together {EACH}."
+    yield FN + TP == EACH, f"FN and TP are all positives: together {EACH}."
     yield (
-        cells[finer] > cells[layers.fine(predictor, size)],
-        "Its cells are no smaller than those of the chapter's maps.",
+        abs(100 * TN / EACH - CAPS["specificity"]) < 0.01,
+        "The specificity of your counts is not the printed one.",
     )
+    yield (
+        abs(100 * TP / EACH - CAPS["sensitivity"]) < 0.01,
+        "The sensitivity of your counts is not the printed one.",
+    )
+    names = ("specificity", "precision_N", "sensitivity", "precision_P", "accuracy")
+    yield misfit in names, f"Name the number by its column: {', '.join(names)}."
+    yield misfit == names[1], "Your counts give just this number. Compute the others from them, too."
 
-    def mean(layer: str | None) -> float:
-        return localisation.table(predictor, cohort, pixels, regions, ["grad-cam"], layer=layer)[value].mean()
 
-    hint = f"Another mean of `{value}` was found for this layer (`localisation.table` with `layer=`)."
-    mistakes = {mean(None): "That is the value of the chapter's layer, not of yours."}
-    yield from number(float(found), mean(finer), hint, mistakes, within=1e-4)
-
-
-def exercise_7_3(together: np.ndarray, predictor: Predictor, pixels: np.ndarray) -> Iterator[Step]:
-    """Check likeness of the maps why N and why P of each patient."""
-    maps = saliency.pair(predictor, pixels)
-    mistakes = {
-        "Each map was compared with itself: one of the two is why N, the other why P.": np.ones(len(pixels))
-    }
-    hint = "Other values were found: `saliency.pair` gives N first, P second, of the images that are tested."
-    yield from array(together, faithfulness.likeness(maps[:, 0], maps[:, 1]), hint, mistakes)
+def exercise_7_2(positives: Callable) -> Iterator[Step]:
+    """Check the fraction of positives that makes an accuracy of two recalls, NaN where they are equal."""
+    for specificity, sensitivity, right in ((80.0, 60.0, 0.25), (85.2, 76.8, 0.5), (60.0, 90.0, 0.8)):
+        found = positives(specificity, sensitivity, specificity + right * (sensitivity - specificity))
+        mistakes = {
+            1 - right: "That is the fraction of negatives, or the two recalls are mixed up.",
+            100 * right: "A fraction is wanted, not percent.",
+        }
+        hint = "The accuracy is the sensitivity for so many, and the specificity for all others: solve that."
+        yield from number(found, right, hint, mistakes, within=1e-6)
+    unknown = positives(70.0, 70.0, 70.0)
+    yield (
+        np.ndim(unknown) == 0 and bool(np.isnan(unknown)),
+        "With equal recalls any mixture gives this accuracy: nobody can tell, so NaN.",
+    )

@@ -1,7 +1,7 @@
 """Which layer is a class activation map taken from? Those that still are pictures, and the one to take.
 
 A map of the very last layer, the paper's habit and everyone's, has a cell for each 32 x 32 pixels: an opacity
-is smaller. One stage earlier a cell has 16 x 16 pixels. The model card and chapter 7 have what each layer is
+is smaller. One stage earlier a cell has 16 x 16 pixels. The model card and chapter 9 have what each layer is
 worth, measured on the shipped model.
 """
 

@@ -97,7 +97,8 @@ def build(
             from sdnet_lib.studies import chapters as course_chapters
             from sdnet_lib.studies.crossval import default_jobs
 
-            if course_chapters.is_long(profile) and any(n.stem.startswith("06") for n in missing):
+            reading = [one for one in missing if one.stem.startswith(course_chapters.READERS)]
+            if reading and course_chapters.is_long(profile):
                 from sdnet_lib.publish.plan import run_studies
 
                 run_studies(parameters, jobs, cluster)

@@ -21,8 +21,6 @@ from sdnet_lib.files import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sdnet_lib.data.splits import Split
-    from sdnet_lib.evaluation.render import Table
     from sdnet_lib.studies.model_file import Model
     from sdnet_lib.studies.study import Study
 
@@ -38,21 +36,18 @@ def start(profile: str, seed: int = 0) -> config.Profile:
     Parameters
     ----------
     profile : str
-        ``smoke``, ``quick``, ``full`` or ``paper``; or ``auto``, see `_for_this_machine`.
+        ``smoke``, ``quick``, ``full`` or ``paper``; or ``auto``: `full` on a GPU that fits it, else `quick`.
     seed : int
         Seeds Python, NumPy and torch.
     """
-    chosen = config.get_profile(_for_this_machine() if profile == "auto" else profile)
+    if profile == "auto":
+        profile = "full" if _gpu_memory() >= GPU_MEMORY else "quick"
+    chosen = config.get_profile(profile)
     config.set_seed(seed)
     _started.update(time=time.monotonic(), profile=chosen.name, seed=seed)
     place = "$SDNET_CACHE" if os.environ.get("SDNET_CACHE") else "~/.cache/sdnet"
     print(f"profile {chosen.name}, seed {seed}, device {_device()}; what is kept goes to {place}")
     return chosen
-
-
-def _for_this_machine() -> str:
-    """Return the profile for whoever chose none: `full` on a GPU that fits it, else `quick`."""
-    return "full" if _gpu_memory() >= GPU_MEMORY else "quick"
 
 
 def _gpu_memory() -> float:
@@ -207,7 +202,7 @@ def approaches() -> list[str]:
 
 
 def study_folder(dataset: str) -> Path:
-    """Return the folder of the long study of chapter 6, which goes on where it was."""
+    """Return the folder of chapter 6's study in the cache, where an interrupted one goes on."""
     from sdnet_lib.studies import chapters
 
     return chapters.folder(_started["profile"], dataset, _started["seed"])
@@ -246,11 +241,6 @@ def run_study(study: Study, approaches: list[str]) -> pd.DataFrame:
     return tables.read_runs(study.folder)
 
 
-def study_splits(study: Study) -> dict[tuple[int, int], Split]:
-    """Return who trains, validates and tests in a study, by repeat and fold."""
-    return study.parts
-
-
 def published_studies() -> list[str]:
     """Return the names of the cross-validations that come with the package; there may be none."""
     from sdnet_lib.studies import published
@@ -265,7 +255,7 @@ def published(name: str, tested_on: str | None = None) -> tuple[pd.DataFrame, di
     ----------
     name : str
         One of `published_studies` (a prediction table), ``shortcuts`` (chapter 1 on real images, a row an
-        experiment) or ``pointing`` (chapter 7, a row per measurement).
+        experiment) or ``pointing`` (chapter 9, a row per measurement).
     tested_on : str, optional
         Another cohort that the networks of a cross-validation were tested on, for those predictions instead.
     """
@@ -281,11 +271,26 @@ def provenance(predictions: pd.DataFrame, origin: dict) -> dict[str, str]:
     return results_page.provenance(predictions, origin)
 
 
-def studies_table() -> Table:
-    """Return one row per stored study: its size, its protocol and the range of its accuracies."""
-    from sdnet_lib.publish import results_page
+def deep_study(
+    dataset: str, data: str | Path | None = None, *, without_normal_pcr: bool = False
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Return the predictions that chapters 6 to 8 look at closely, and in words where they come from.
 
-    return results_page.overview()
+    In a small profile those of the synthetic cohort are stored. All others are those of `study_folder`: what
+    is missing there is run, so that only the first of these chapters has to wait. `without_normal_pcr` takes
+    the study that leaves these patients out of training and test; it is the same one if there are none.
+    """
+    from sdnet_lib.studies import chapters
+
+    profile, seed = _started["profile"], _started["seed"]
+    name = dataset + (chapters.NO_PCR if without_normal_pcr else "")
+    if not chapters.is_long(profile) and dataset == "phantom" and name in published_studies():
+        predictions, origin = published(name)
+        return predictions, {"run": f"stored: {name}"} | provenance(predictions, origin)
+    cohort = load_cohort(dataset, data)
+    every = chapters.studies(cohort, dataset, data and Path(data), profile, seed)
+    live = run_study(every[-1 if without_normal_pcr else 0], approaches())
+    return live, {"run": "live, in this profile", "cohort": Path(dataset).name}
 
 
 def model(name: str) -> Model:

@@ -36,6 +36,7 @@ from sdnet_lib.publish import course
 settings = course.start(profile, seed)
 profile = settings.name"""
 
+BOX = ("{admonition} This chapter", "**After it you can**", "**It builds on**", "**It needs**")
 CHECKED = "nbval-check-output"
 SOLUTION = "solution"
 TAGS = {"parameters", "setup", "hide-cell", "hide-input", "remove-cell", "remove-input", SOLUTION, CHECKED}
@@ -78,7 +79,7 @@ def _too_early(notebook: NotebookNode) -> list[str]:
 
 
 def _frame(notebook: NotebookNode, code: list[NotebookNode]) -> list[str]:
-    """Check what every notebook must have: kernel, first and last cells, exercises, checked cells."""
+    """Check what every notebook must have: kernel, box, first and last cells, exercises, checked cells."""
     found = []
     if notebook.metadata.get("kernelspec", {}).get("name") != "python3":
         found.append("the kernel in the metadata is not python3")
@@ -91,6 +92,8 @@ def _frame(notebook: NotebookNode, code: list[NotebookNode]) -> list[str]:
         found.append("the last code cell is not course.finish()")
     if not notebook.cells or not notebook.cells[0].source.startswith("# "):
         found.append("the first cell is not a title")
+    elif missing := [words for words in BOX if words not in notebook.cells[0].source]:
+        found.append(f"the box below the title lacks {', '.join(missing)}")
     text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     exercises = re.findall(r"\{admonition\}\s*Exercise (\d+\.\d+)", text)
     if len(exercises) < 2:

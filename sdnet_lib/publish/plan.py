@@ -26,7 +26,8 @@ def describe(profile: Profile, device: str | None = None) -> str:
     setting = budget.Setting.of(profile, at.mixed)
     rows = dict(budget.book(profile, setting))
     if chapters.is_long(profile.name):
-        rows["studies, then read by 06"] = budget.studies(profile, setting)
+        first, *_, last = chapters.READERS
+        rows[f"studies, for {first} to {last}"] = budget.studies(profile, setting)
     lines = [
         f"profile {profile.name} on {at.name}: {at.rate / 1e12:.3g} TFLOP/s, {at.memory / 1e9:.0f} GB",
         f"({at.source})",

@@ -16,6 +16,7 @@ from sdnet_lib.publish.templates import fill
 from sdnet_lib.studies import published
 
 LEVEL = 0.05  # the usual line; a table of p values says more
+LIKE_THE_PAPER = ("phantom", "phantom-no-pcr")  # one hospital and severities: only shapes can be compared
 TITLES = {
     "phantom": "Synthetic, one hospital",
     "phantom-controls": "Synthetic, one hospital, COVID-SDNet and its controls",
@@ -55,6 +56,7 @@ def _study(name: str) -> dict:
             *_summaries(predictions),
             uncertainty.accuracies_and_areas(predictions),
         ],
+        "beside": report.beside_paper(predictions) if name in LIKE_THE_PAPER else [],
         "gains": _gains(predictions),
         "pairs": uncertainty.pairs(predictions),
         "differ": _differing(predictions),

@@ -28,12 +28,13 @@ SIZES: dict[int, dict[str, dict]] = {
         "paper": {"lambdas": (0.01,)},
     },
     6: {"smoke": {"image_size": 32}, "quick": {"image_size": 32}},
-    7: {"smoke": {"epochs": 1}, "quick": {"epochs": 4}},
+    9: {"smoke": {"epochs": 1}, "quick": {"epochs": 4}},
 }
 LIVE = ("resnet50", "resnet50-crop", "darkcovidnet")  # rows of chapter 6
 FULL = (*LIVE, "fucitnet", "covid-sdnet")
 APPROACHES = {"full": FULL, "paper": (*FULL, "covidnet", "covid-caps")}
 NO_PCR = "-no-pcr"  # the study once more without Normal-PCR+
+READERS = ("06", "07", "08")  # chapters that read the long studies
 
 
 def sizes(profile: Profile, chapter: int) -> Profile:
@@ -59,7 +60,7 @@ def folder(profile: str, dataset: str, seed: int, name: str = "") -> Path:
 def studies(cohort: pd.DataFrame, dataset: str, data: Path | None, profile: str, seed: int) -> list[Study]:
     """Return the long studies of a profile: all images, then those without Normal-PCR+ if there are such.
 
-    Chapter 6 asks for the very same ones, and finds them done.
+    The chapters that read them ask for the very same ones, and find them done.
     """
     from sdnet_lib.studies.study import Study
 

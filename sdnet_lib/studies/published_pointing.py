@@ -1,4 +1,4 @@
-"""Where do networks look, on real films and on drawn ones? Stored for chapter 7 and the model card.
+"""Where do networks look, on real films and on drawn ones? Stored for chapter 9 and the model card.
 
 Class activation maps are taken from the last layer, everyone's habit. What the maps of the model `synthetic`
 are worth, and those of other layers, is in its own card (`synthetic_model.pointing`).

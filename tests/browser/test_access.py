@@ -10,7 +10,7 @@ FIND = """async options => (await axe.run(document, options)).violations
     .filter(found => ["critical", "serious"].includes(found.impact))
     .map(found => [found.id, found.nodes.map(node => node.html.slice(0, 200))])"""
 # what is looked at on other screens: the front page, and the chapter with most formulas, tables and figures
-ON_ALL_SCREENS = ("book/index", "notebooks/07_gradcam")
+ON_ALL_SCREENS = ("book/index", "notebooks/09_gradcam")
 SCREENS = [(width, theme) for width in (1280, 768, 390) for theme in ("light", "dark")]
 
 

@@ -108,8 +108,8 @@ def test_lung_parts_are_pressed(desk, address, press):
 
 
 def test_threshold_prevalence_and_cost_move_the_numbers(desk, browser_without_scripts, address):
-    found = toy(desk, address, "06_cross_validation", "threshold")
-    still = toy(browser_without_scripts, address, "06_cross_validation", "threshold")
+    found = toy(desk, address, "08_thresholds", "threshold")
+    still = toy(browser_without_scripts, address, "08_thresholds", "threshold")
     values = found.locator("dd")
     computed = still.locator("dd").all_inner_texts()  # by the library, before any script
     assert len(computed) == 5 and values.all_inner_texts() == computed
@@ -129,7 +129,7 @@ def test_threshold_prevalence_and_cost_move_the_numbers(desk, browser_without_sc
 
 
 def test_heat_maps_change_method_and_strength(desk, address):
-    found = toy(desk, address, "07_gradcam", "heat")
+    found = toy(desk, address, "09_gradcam", "heat")
     methods = found.locator("input[type=radio]")
     assert methods.count() >= 5
     methods.nth(0).press("ArrowDown")
@@ -145,8 +145,8 @@ def test_heat_maps_change_method_and_strength(desk, address):
 TOYS = {
     "01_dataset_bias": "severity",
     "02_building_covidgr": "parts",
-    "06_cross_validation": "threshold",
-    "07_gradcam": "heat",
+    "08_thresholds": "threshold",
+    "09_gradcam": "heat",
 }
 
 

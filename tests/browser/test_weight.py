@@ -32,7 +32,7 @@ def test_no_page_is_heavy(desk, address, names):
 
 
 def test_the_measure_counts_every_kind_of_file(desk, address, html):
-    found = loaded(desk, f"{address}/notebooks/07_gradcam.html")
+    found = loaded(desk, f"{address}/notebooks/09_gradcam.html")
     sizes = {url.partition("?")[0].removeprefix(f"{address}/"): size for url, size in found.items()}
     for kind in (".html", ".css", ".js", ".woff2", ".webp"):
         of_kind = {name: size for name, size in sizes.items() if name.endswith(kind)}

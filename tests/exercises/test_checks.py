@@ -35,7 +35,7 @@ def passes(number, answer, *given):
 
 
 def test_an_exercise_that_does_not_exist_is_refused():
-    for number in ("9.1", "1.9", "four"):
+    for number in ("19.1", "1.9", "four"):
         with pytest.raises(InputError, match="there is no exercise"):
             checking.judge(number, 1)
 
@@ -52,7 +52,9 @@ def test_a_function_that_returns_nothing_or_stops_is_told_so():
     assert "ZeroDivisionError" in said("3.1", lambda mask, truth: 1 / 0)
 
 
-@pytest.mark.parametrize("number", ["1.1", "2.2", "3.1", "4.1", "5.1", "6.1", "6.2", "6.3", "7.1"])
+@pytest.mark.parametrize(
+    "number", ["1.1", "2.2", "3.1", "4.1", "5.1", "6.1", "6.2", "7.1", "7.2", "8.1", "8.2", "9.1"]
+)
 @pytest.mark.parametrize("answer", ["?", [], {}, "a b", (1, 2), np.ones(3), float("nan"), lambda *_: "?"])
 def test_whatever_is_handed_in_gets_one_sentence(number, answer):
     sentence = said(number, answer)
@@ -83,7 +85,7 @@ NUMBERS = {
         (385_920 * 224**2, "one pixel"),
         (42, "window x window"),
     ],
-    "6.2": [
+    "7.1": [
         ((26.3, 73.7, 31.0, 69.0, "accuracy"), "whole numbers"),
         ((112, 300, 132, 294, "accuracy"), "all negatives"),
         ((112, 314, 100, 294, "accuracy"), "all positives"),
@@ -97,7 +99,7 @@ RIGHT = {
     "1.1": (100 * 1583 / 1659, 0),
     "2.2": 100 * 475 / 852,
     "4.1": 385_920,
-    "6.2": (112, 314, 132, 294, "precision_N"),
+    "7.1": (112, 314, 132, 294, "precision_N"),
 }
 
 
@@ -155,6 +157,23 @@ def fused(theta, psi):
 
 def break_even(specificity, sensitivity):
     return (1 - specificity) / (sensitivity + 1 - specificity)
+
+
+def folds_of(patients, fold):
+    return pd.Series(fold).groupby(patients).transform("nunique")
+
+
+def on_both_sides(patients, fold):
+    return (folds_of(patients, fold) > 1).mean()
+
+
+def positives(specificity, sensitivity, accuracy):
+    apart = sensitivity - specificity
+    return (accuracy - specificity) / apart if apart else float("nan")
+
+
+def net_benefit(ill, acts, threshold):
+    return (acts & ill).mean() - threshold / (1 - threshold) * (acts & ~ill).mean()
 
 
 def energy(heat, region):
@@ -222,7 +241,46 @@ FUNCTIONS = {
             (lambda sd: 0.5, "error of the mean"),
         ],
     ),
-    "6.3": (
+    "6.2": (
+        on_both_sides,
+        [
+            (lambda patients, fold: 100 * on_both_sides(patients, fold), "percent"),
+            (lambda patients, fold: len(fold) * on_both_sides(patients, fold), "how many"),
+            (lambda patients, fold: 1 - on_both_sides(patients, fold), "are safe"),
+            (
+                lambda patients, fold: (folds_of(patients, fold) > 1).groupby(patients).any().mean(),
+                "of patients",
+            ),
+            (lambda patients, fold: pd.Series(patients).duplicated(keep=False).mean(), "no harm"),
+            (lambda patients, fold: 0.5, "in another fold"),
+            (lambda patients, fold: 5 / 9, "With one fold"),
+        ],
+    ),
+    "7.2": (
+        positives,
+        [
+            (lambda n, p, accuracy: 1 - positives(n, p, accuracy), "of negatives"),
+            (lambda n, p, accuracy: 100 * positives(n, p, accuracy), "percent"),
+            (lambda n, p, accuracy: 0.4, "solve that"),
+            (lambda n, p, accuracy: positives(n, p, accuracy) if n != p else 0.5, "so NaN"),
+            (lambda n, p, accuracy: (accuracy - n) / (p - n), "ZeroDivisionError"),
+        ],
+    ),
+    "8.2": (
+        net_benefit,
+        [
+            (lambda ill, acts, t: (acts & ill).mean() - (acts & ~ill).mean(), "has a price"),
+            (lambda ill, acts, t: net_benefit(ill, acts, 1 - t), "upside down"),
+            (lambda ill, acts, t: (acts & ill).mean() - t * (acts & ~ill).mean(), "its odds"),
+            (lambda ill, acts, t: 10 * net_benefit(ill, acts, t), "how many there are"),
+            (lambda ill, acts, t: net_benefit(ill, acts, t) / max(acts.mean(), 0.1), "by all patients"),
+            (lambda ill, acts, t: acts[ill].mean() - t / (1 - t) * acts[~ill].mean(), "of the healthy"),
+            (lambda ill, acts, t: (acts & ill).mean(), "Nothing is paid"),
+            (lambda ill, acts, t: 0.45, "Count the ill"),
+            (lambda ill, acts, t: net_benefit(ill, acts, t) if acts.any() else 1.0, "neither good nor harm"),
+        ],
+    ),
+    "8.1": (
         break_even,
         [
             (lambda specificity, sensitivity: 100 * break_even(specificity, sensitivity), "percent"),
@@ -233,7 +291,7 @@ FUNCTIONS = {
             (lambda specificity, sensitivity: 7.0, "between 0 and 1"),
         ],
     ),
-    "7.1": (
+    "9.1": (
         energy,
         [
             (lambda heat, region: heat[region].sum(), "fraction of what"),
@@ -404,11 +462,11 @@ def test_7_2_a_finer_layer(predictor, toy_cohort):
     worth, chapters = (
         localisation.table(*given, ["grad-cam"], layer=one)["energy_lungs"].mean() for one in (finer, None)
     )
-    passes("7.2", (finer, worth), *given, "energy_lungs")
-    assert "no layer" in said("7.2", ("the first", worth), *given, "energy_lungs")
-    assert "no smaller" in said("7.2", (layers.last(predictor, 64), worth), *given, "energy_lungs")
-    assert "chapter's layer" in said("7.2", (finer, chapters), *given, "energy_lungs")
-    assert "Another mean" in said("7.2", (finer, 2.0), *given, "energy_lungs")
+    passes("9.2", (finer, worth), *given, "energy_lungs")
+    assert "no layer" in said("9.2", ("the first", worth), *given, "energy_lungs")
+    assert "no smaller" in said("9.2", (layers.last(predictor, 64), worth), *given, "energy_lungs")
+    assert "chapter's layer" in said("9.2", (finer, chapters), *given, "energy_lungs")
+    assert "Another mean" in said("9.2", (finer, 2.0), *given, "energy_lungs")
 
 
 def test_7_3_why_N_and_why_P(predictor):
@@ -416,10 +474,10 @@ def test_7_3_why_N_and_why_P(predictor):
 
     pixels = np.random.default_rng(0).integers(0, 255, (3, 64, 64)).astype(np.uint8)
     maps = saliency.pair(predictor, pixels)
-    passes("7.3", faithfulness.likeness(maps[:, 0], maps[:, 1]), predictor, pixels)
-    assert "with itself" in said("7.3", faithfulness.likeness(maps[:, 1], maps[:, 1]), predictor, pixels)
-    assert "The shape" in said("7.3", np.zeros(2), predictor, pixels)
-    assert "N first" in said("7.3", np.zeros(3), predictor, pixels)
+    passes("9.3", faithfulness.likeness(maps[:, 0], maps[:, 1]), predictor, pixels)
+    assert "with itself" in said("9.3", faithfulness.likeness(maps[:, 1], maps[:, 1]), predictor, pixels)
+    assert "The shape" in said("9.3", np.zeros(2), predictor, pixels)
+    assert "N first" in said("9.3", np.zeros(3), predictor, pixels)
 
 
 def test_every_exercise_of_the_notebooks_has_a_test_of_mistakes(request):

@@ -104,7 +104,7 @@ def test_a_study_tests_each_image_once_by_a_network_that_never_saw_its_patient(t
     study = course.study(course.load_cohort(tmp_path), tmp_path / "runs", image_size=32)
     live = course.run_study(study, ["darkcovidnet"])
     assert sorted(live["image_id"]) == sorted(toy_cohort["image_id"])
-    for (repeat, fold), split in course.study_splits(study).items():
+    for (repeat, fold), split in study.parts.items():
         tested = live[(live["repeat"] == repeat) & (live["fold"] == fold)]
         assert set(tested["image_id"]) == set(toy_cohort["image_id"].iloc[split.test])
         seen = toy_cohort["patient_id"].iloc[[*split.train, *split.valid]]
@@ -123,8 +123,25 @@ def test_stored_results_come_with_their_origin():
         course.published("nothing")
 
 
-def test_the_table_of_stored_studies():
-    assert len(course.studies_table().rows) == len(course.published_studies())
+def test_the_deep_study_is_the_stored_one_and_with_a_cohort_of_one_s_own_a_live_one(
+    toy_cohort, tmp_path, monkeypatch
+):
+    course.start("smoke")
+    whole, facts = course.deep_study("phantom")
+    easier, _ = course.deep_study("phantom", without_normal_pcr=True)
+    assert facts["run"] == "stored: phantom" and "protocol" in facts
+    assert set(whole["severity"]) - set(easier["severity"]) == {"Normal-PCR+"}
+    write_cohort(toy_cohort, tmp_path)
+    monkeypatch.setattr(course, "approaches", lambda: ["darkcovidnet"])
+    live, facts = course.deep_study(str(tmp_path))
+    assert facts["run"].startswith("live") and set(live["image_id"]) == set(toy_cohort["image_id"])
+    again, _ = course.deep_study(str(tmp_path))  # found done
+    pd.testing.assert_frame_equal(live, again)
+    left, _ = course.deep_study(str(tmp_path), without_normal_pcr=True)
+    assert set(left["image_id"]) == set(toy_cohort.query("severity != 'Normal-PCR+'")["image_id"])
+
+
+def test_networks_that_were_carried_are_those_from_home():
     home, away = course.published("phantom-biased")[0], course.published("phantom-biased", "phantom")[0]
     assert set(home["approach"]) == set(away["approach"])
 

@@ -37,7 +37,7 @@ def exercise(number, answer):
 def good():
     printed = [new_output("stream", name="stdout", text="2\n")]
     cells = [
-        new_markdown_cell("# A chapter"),
+        new_markdown_cell("\n".join(["# A chapter", *notebooks.BOX])),
         code(notebooks.PARAMETERS, "parameters"),
         code(notebooks.SETUP, "setup"),
         code("print(1 + 1)", notebooks.CHECKED, outputs=printed),
@@ -72,6 +72,7 @@ def prose(text):
     [
         (lambda n: n.metadata.pop("kernelspec"), "kernel"),
         (change(0, source="A chapter"), "not a title"),
+        (change(0, source="# A chapter\n" + "\n".join(notebooks.BOX[:-1])), "lacks **It needs**"),
         (change(1, source=notebooks.PARAMETERS + "\nepochs = 3"), "first code cell"),
         (tags(1), "first code cell"),
         (change(2, source="import sdnet_lib"), "second code cell"),

@@ -62,7 +62,8 @@ def test_the_page_of_one_study(stored):
     predictions = study(approaches=("resnet50", "covid-sdnet"))
     store(stored, "phantom", predictions)
     page = results_page.write()
-    training, table, levels, areas = rows(page, "COVID-SDNet")
+    beside = ("ours", "paper", "difference")
+    training, table, levels, areas = [row for row in rows(page, "COVID-SDNet") if row[1] not in beside]
     assert training[1:3] == ["10", "none (its paper: imagenet)"] and training[-1] == "2"
     accuracy = metrics.per_run(predictions)["accuracy"].groupby("approach").agg(["mean", "std"])
     mean, sd = 100 * accuracy.loc["covid-sdnet"]
@@ -96,6 +97,16 @@ def test_without_normal_pcr_table_7_is_there_with_negatives_matched_and_not(stor
     dropped = balanced[balanced["label"] == "P"]["image_id"].unique()[:6]
     store(stored, "phantom-no-pcr", balanced[~balanced["image_id"].isin(dropped)])
     assert "all negatives:" in results_page.write()
+
+
+def test_the_paper_s_tables_stand_beside_those_of_studies_like_it_only(stored):
+    store(stored, "shenzhen", study(approaches=("resnet50", "covid-sdnet")))
+    assert "of the paper, in %" not in results_page.write()
+    store(stored, "phantom", study(approaches=("resnet50", "covid-sdnet")))
+    page = results_page.write()
+    assert page.count("Beside Tables 4 and 5 of the paper") == page.count("Beside Table 6 of the paper") == 1
+    (paper,) = [row for row in rows(page, "COVID-SDNet") if row[1] == "paper" and len(row) == 9]
+    assert paper[-1] == "76.18 ± 2.70"
 
 
 def test_no_table_of_severity_where_there_is_none(stored):
