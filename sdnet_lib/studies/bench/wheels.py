@@ -1,8 +1,8 @@
 """Collect what a bare machine needs for `gpu`: ``python -m sdnet_lib.studies.bench.wheels FOLDER``.
 
 For Linux on x86-64 with torch 2.11 and torchvision 0.26 already there. The versions are those of
-``requirements.txt``: 195 wheels, 346 MiB in November 2026. They come as one archive in pieces, so that none is
-too large to be carried. There::
+``requirements.txt``: 195 wheels, 346 MiB in November 2026. They come as one archive in pieces, so that none
+is too large to be carried. There::
 
     cat part-* | tar x && pip install --no-index --no-deps --find-links wheels -r wheels/wheels.txt
 """
