@@ -14,7 +14,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from torch.nn import functional as F
 
 from sdnet_lib.evaluation.curves import area_under_roc
-from sdnet_lib.models.training_config import UNCHANGED, TrainingConfig, training_loader
+from sdnet_lib.models.batches import training_loader
+from sdnet_lib.models.training_config import UNCHANGED, TrainingConfig
 from sdnet_lib.phantom.radiograph import radiograph
 from sdnet_lib.publish import refreshers
 
