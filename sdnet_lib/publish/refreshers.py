@@ -26,8 +26,9 @@ from sdnet_lib.data.splits import splits
 from sdnet_lib.evaluation import curves
 from sdnet_lib.files import write_text
 from sdnet_lib.models import classifier
+from sdnet_lib.models.batches import training_loader
 from sdnet_lib.models.fucitnet.generators import generator
-from sdnet_lib.models.training_config import UNCHANGED, TrainingConfig, training_loader
+from sdnet_lib.models.training_config import UNCHANGED, TrainingConfig
 from sdnet_lib.phantom.radiograph import Phantom, radiograph
 from sdnet_lib.publish.templates import fill
 
