@@ -26,6 +26,7 @@ TITLES = {
     "phantom-biased": "Synthetic, mixed sources",
     "shenzhen": "Tuberculosis, one hospital",
     "shenzhen-32px": "Tuberculosis, one hospital, all approaches on tiny images",
+    "shenzhen-today": "Tuberculosis, one hospital, beside a frozen encoder",
     "nih-pneumonia": "Pneumonia, one archive",
     "covidx-mini": "COVID-19, mixed sources",
     "covidx-mini-third-class": "COVID-19, mixed sources, COVID-Net with its third class",

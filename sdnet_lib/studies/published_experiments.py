@@ -37,7 +37,8 @@ MORE_BASELINES = ("mobilenet", "deepcovidexplainer", "bayesian-resnet50v2")
 class Plan(NamedTuple):
     """A cross-validation: cohort, external cohorts, how often each approach is repeated, and sizes.
 
-    With a `third_class` COVID-Net learns the positives of that cohort too, as the paper has it.
+    Sizes that are not said are the quick profile's. With a `third_class` COVID-Net learns the positives of
+    that cohort too, as the paper has it.
     """
 
     cohort: str
@@ -50,13 +51,14 @@ class Plan(NamedTuple):
 
 
 STUDIES = {
-    "shenzhen": Plan("shenzhen", ("montgomery",), dict.fromkeys((*MAIN, TODAY), 5)),
+    "shenzhen": Plan("shenzhen", ("montgomery",), dict.fromkeys(MAIN, 5)),
     "shenzhen-32px": Plan(
         "shenzhen",
         ("montgomery",),
         dict.fromkeys((*MAIN, *OURS, *BASELINES, *MORE_BASELINES), 1),
         sizes=TINY,
     ),
+    "shenzhen-today": Plan("shenzhen", ("montgomery",), dict.fromkeys(("resnet50-crop", TODAY), 1), sizes={}),
     "covidx-mini": Plan("covidx-mini", ("actualmed",), dict.fromkeys(MAIN, 1)),
     "nih-pneumonia": Plan("nih-pneumonia", (), dict.fromkeys(MAIN, 1)),
     "phantom": Plan("phantom", (), dict.fromkeys((*MAIN, *OURS, *BASELINES), 1)),
