@@ -47,11 +47,12 @@ def test_sizes_survive_the_way_to_a_process():
         ]
 
 
+@pytest.mark.long
 def test_parts_that_end_that_fail_and_that_are_late_are_told_apart(tmp_path, monkeypatch):
-    monkeypatch.setattr(gpu, "SECONDS", {"films": 60, "fit-many": 60, "row-crop": 0.5, "read": 60})
+    monkeypatch.setattr(gpu, "SECONDS", {"films": 600, "fit-many": 600, "row-crop": 0.5, "read": 600})
     monkeypatch.setattr(gpu, "LEAST", 0.1)
     file = tmp_path / "gpu.json"
-    found = gpu.measure_all(file, tmp_path / "place", 5, TINY)
+    found = gpu.measure_all(file, tmp_path / "place", 50, TINY)
     assert {name: part["ended"] for name, part in found["parts"].items()} == {
         "films": gpu.DONE,
         "fit-many": "invalid literal for int() with base 10: 'many'",
@@ -61,9 +62,9 @@ def test_parts_that_end_that_fail_and_that_are_late_are_told_apart(tmp_path, mon
     assert json.loads(file.read_text()) == found
     assert found["machine"] and set(found["stages"]) == {"read"}
     # another call does what is missing, and nothing else
-    monkeypatch.setattr(gpu, "SECONDS", {"films": 60, "read": 60})
+    monkeypatch.setattr(gpu, "SECONDS", {"films": 600, "read": 600})
     monkeypatch.setattr(gpu, "_in_time", lambda *_: pytest.fail("done twice"))
-    assert gpu.measure_all(file, tmp_path / "place", 5, TINY) == found
+    assert gpu.measure_all(file, tmp_path / "place", 50, TINY) == found
     assert "- `row-crop` did not come to its end: its time was up" in speed_page.write(tmp_path)
 
 
@@ -82,6 +83,7 @@ def test_what_a_late_part_has_reported_is_kept_and_replaced_by_the_next_try(tmp_
     ] == gpu.DONE
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["row-crop", "row-sdnet"])
 def test_a_row_is_extrapolated_from_the_runs_that_were_done(name, tmp_path):
     (goal,) = made(name, tmp_path / "place", 1000)["goals"]
@@ -91,6 +93,7 @@ def test_a_row_is_extrapolated_from_the_runs_that_were_done(name, tmp_path):
     assert short["note"].startswith("1 of 4 runs") and short["reached"] > 0
 
 
+@pytest.mark.long
 def test_fit_is_measured_beside_files_and_fp32(tmp_path):
     first, second = made("fit-16", tmp_path / "place")["goals"]
     assert first["what"] == "ResNet-50 in fit, 32 px, batches of 16" and first["unit"] == "images/s"
@@ -98,6 +101,7 @@ def test_fit_is_measured_beside_files_and_fp32(tmp_path):
     assert len(list((tmp_path / "place" / "jpeg").glob("*.jpg"))) == 40
 
 
+@pytest.mark.long
 def test_runs_side_by_side_are_timed_together(tmp_path):
     (goal,) = made("row-crop-side-by-side", tmp_path / "place")["goals"]
     assert goal["what"] == "5 x 5 of resnet50-crop, 2 at a time" and goal["reached"] > 0
@@ -115,3 +119,10 @@ def test_a_chapter_that_cannot_be_built_says_why(tmp_path, monkeypatch):
     sizes = TINY._replace(book=("smoke", "99"))
     with pytest.raises(InputError, match="sdnet book ended with 2: .*99"):
         parts.chapter(tmp_path / "place", sizes, lambda _: None)
+
+
+@pytest.mark.long
+def test_a_chapter_is_built_and_its_minutes_are_noted(tmp_path):
+    (goal,) = made("chapter", tmp_path / "place")["goals"]
+    assert goal["what"] == "Chapter 02 in smoke" and 0 < goal["reached"] < 20 == goal["wanted"]
+    assert (tmp_path / "place" / "book" / "html" / "index.html").exists()
