@@ -37,4 +37,4 @@ def costs() -> Table:
             row += [number(ends, 1, 1), number(works / gpus / ends, 0)]
         rows.append(row)
     header = ["Device", *(text for n in GPUS for text in (f"Hours, GPUs: {n}", "Busy, %"))]
-    return Table("The studies of chapter 6 in the profile paper, by a simulated schedule", header, rows)
+    return Table("The studies of chapters 6 to 8 in the profile paper, by a simulated schedule", header, rows)
