@@ -42,4 +42,4 @@ def test_the_glossary_leads_to_them_and_hovering_shows_the_meaning_alone(desk, a
     assert "One page" not in term.get_attribute("title")
     desk.goto(f"{address}/book/glossary.html#term-AUC")
     desk.locator('dl.glossary a[href="refreshers/roc.html"]').first.click()
-    expect(desk.locator("h1")).to_contain_text("ROC")
+    expect(desk.locator("article h1")).to_contain_text("ROC")
