@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sdnet_lib.files import InputError, one_line, write_bytes
 from sdnet_lib.files.temporary import private_folder
+from sdnet_lib.names import shown
 
 SHARED = ".shared"  # the folder of a study for what several approaches learn once
 
@@ -38,7 +39,10 @@ def folder(place: str) -> Iterator[tuple[Path, Callable[[], None]]]:
     with private_folder() as mirror:
         with _named(place):
             for name in system.find(root) if system.exists(root) else []:
-                write_bytes(mirror / name.removeprefix(root).lstrip("/"), system.cat_file(name))
+                target = mirror / name.removeprefix(root).lstrip("/")
+                if ".." in target.parts:  # keys of a store may be anything
+                    raise InputError(f"{shown(name)}: a name that leads out of the study")
+                write_bytes(target, system.cat_file(name))
         known = _found(mirror)
 
         def put() -> None:

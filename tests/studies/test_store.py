@@ -82,3 +82,10 @@ def test_a_store_that_fails_is_one_line(place, monkeypatch, capsys, memory):
         cli.main()
     said = capsys.readouterr().err
     assert stop.value.code == 2 and said.startswith(f"sdnet: {place}: ") and len(said.splitlines()) == 1
+
+
+def test_a_name_that_leads_out_of_the_study_is_refused(memory, tmp_path, monkeypatch):
+    memory.pipe_file("/bucket/study/study.json", b"{}")
+    monkeypatch.setattr(type(memory), "find", lambda self, root: [f"{root}/../../out.txt"])
+    with pytest.raises(InputError, match=r"out\.txt: a name that leads out"), store.folder(PLACE):
+        pass
