@@ -20,13 +20,14 @@ test: browser $(VENV)/installed
 	$(PYTEST) --dist loadfile --nbval-lax --nbval-current-env -p tests.publish.keep_executed \
 		-m "not long" _build/smoke tests --ignore tests/browser
 	$(SMOKE)
-	$(PYTEST) tests/browser
+	$(PYTEST) -m "not long" tests/browser
 
 unit: $(VENV)/installed
 	$(PYTEST) --dist loadfile -m "not long" tests --ignore tests/browser
 
-# what takes its time and seldom breaks: kills in the middle of a study, budgets against counted operations, bench
-long: $(VENV)/installed
+# what takes its time and seldom breaks: kills in the middle of a study, budgets against counted operations, bench,
+# the weight and the access of every page
+long: browser $(VENV)/installed
 	$(PYTEST) --dist loadfile -m long tests
 
 smoke: $(VENV)/installed

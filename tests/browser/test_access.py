@@ -25,6 +25,7 @@ def findings(tab, url, axe):
     return tab.evaluate(FIND, OPTIONS)
 
 
+@pytest.mark.long
 def test_no_page_has_a_serious_finding(desk, address, html, axe):
     pages = [file for part in ("book", "notebooks") for file in sorted((html / part).rglob("*.html"))]
     twins = [file for file in pages if file.parent.name == "reference"][1:]  # all made by one template

@@ -12,6 +12,7 @@ WIDTH = (
 )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("width", "theme"), SCREENS)
 def test_a_page_fits_and_its_figure_can_be_read(chromium, address, width, theme):
     with chromium.new_page(viewport={"width": width, "height": 900}, color_scheme=theme) as tab:

@@ -24,6 +24,7 @@ def loaded(tab, url):
     return dict(tab.evaluate(LOADED))
 
 
+@pytest.mark.long
 def test_no_page_is_heavy(desk, address, names):
     for name in names:
         found = loaded(desk, f"{address}/{name}")
