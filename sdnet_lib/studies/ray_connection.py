@@ -40,7 +40,7 @@ def check(address: str) -> None:
         If not.
     """
     if find_spec("ray") is None:
-        raise InputError("--ray: Ray is not installed; pip install 'sdnet-lib[cluster]'")
+        raise InputError("--ray: Ray is not installed; pip install 'ray>=2.60,<3'")
     if address == AUTO:
         address = os.environ.get("RAY_ADDRESS", AUTO)
     if address in (LOCAL, AUTO):

@@ -20,7 +20,7 @@ SMALLEST = """() => Math.min(...[...document.querySelectorAll("article .cell_out
 @pytest.fixture
 def names(html):
     return sorted(
-        str(f.relative_to(html)) for part in ("book", "notebooks") for f in (html / part).glob("*.html")
+        str(f.relative_to(html)) for part in ("book", "notebooks") for f in (html / part).rglob("*.html")
     )
 
 

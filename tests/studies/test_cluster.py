@@ -230,7 +230,7 @@ def test_without_ray_it_says_how_to_install_it_and_imports_nothing_heavy(monkeyp
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert ran.returncode == 2 and ran.stdout == "\n"
-    assert ran.stderr == "sdnet: --ray: Ray is not installed; pip install 'sdnet-lib[cluster]'\n"
+    assert ran.stderr == "sdnet: --ray: Ray is not installed; pip install 'ray>=2.60,<3'\n"
 
 
 def test_jobs_and_a_cluster_exclude_each_other(monkeypatch, capsys):
