@@ -14,7 +14,7 @@ EXTERNAL = re.compile(r"^(https?:|mailto:|data:)")
 @pytest.fixture(scope="session")
 def pages(html):
     """All pages by name, parsed."""
-    files = sorted([*html.glob("book/*.html"), *html.glob("notebooks/*.html")])
+    files = sorted([*html.glob("book/**/*.html"), *html.glob("notebooks/*.html")])
     return {str(f.relative_to(html)): BeautifulSoup(f.read_text(), "html.parser") for f in files}
 
 
