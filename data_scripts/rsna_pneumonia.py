@@ -79,7 +79,7 @@ RSNA = DataSet(
     "images of one patient cannot be told",
     labels=f"P: {OPACITY}, read as pneumonia (not COVID-19); N: {NORMAL}; {OTHER} left out",
     source="kaggle.com/c/rsna-pneumonia-detection-challenge, stage 2, training part",
-    licence="the challenge's rules: academic, not commercial use",
+    licence="RSNA's terms: research, teaching and other use, with the attribution that they ask for",
     cite="Shih et al. 2019, doi:10.1148/ryai.2019180041; Wang et al. 2017 for the images",
     size="26,684 DICOM files, 1,024 x 1,024, 8 bit, some 3.7 GB",
     checks="both tables agree on each image; repeated rows are boxes of one image. View, age and sex stand "

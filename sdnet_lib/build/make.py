@@ -215,7 +215,7 @@ def _facts(
 
 
 def _views(files: pd.DataFrame) -> dict:
-    """Count the views that the pixels decided, and say how often such answers were wrong elsewhere."""
+    """Count the views that the pixels decided, and say how often such answers were wrong in other sources."""
     from sdnet_lib.build import view
 
     asked = files["view_likely"].notna()

@@ -1,8 +1,8 @@
 """How a GPU is kept busy while it trains: 16 bits, one operation for all weights, no waiting for answers.
 
-A GPU computes what it was told a while ago, as long as nobody asks it for a number. So losses stay on it
-until an epoch ends, and what a step needs to know is decided there. None of this has run on a GPU yet; the
-tests run it on a CPU.
+A GPU works through a queue of operations, and whoever asks it for a number waits until the queue is empty. So
+losses stay on it until an epoch ends, and what a step needs to know is decided there. None of this has run on
+a GPU yet; the tests run it on a CPU.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _torchs(optimiser: partial) -> Callable[..., torch.optim.Optimizer]:
     if optimiser.func is Adam:
         kind = torch.optim.AdamW if given["decouple_wd"] else torch.optim.Adam
         return partial(kind, betas=(given["mom"], given["sqr_mom"]), eps=given["eps"])
-    raise NotImplementedError(f"torch has no {optimiser}")
+    raise ValueError(f"no optimiser of torch does what {optimiser} does")
 
 
 def _decayed_and_others(network: nn.Module) -> list[list[Tensor]]:

@@ -125,22 +125,22 @@ def _results(
     """
     sent = {}
     while idle or sent:
-        elsewhere = []
+        waiting = []
         for queue in idle:
             lock = study.lock(queue[0])
             try:
                 lock.acquire()
             except Timeout:
-                elsewhere.append(queue)
+                waiting.append(queue)
                 continue
             if study.done(queue[0]):  # by another process, while this one waited
                 yield queue[0], ""
                 lock.release()
                 queue.popleft()
-                elsewhere += [queue] if queue else []
+                waiting += [queue] if queue else []
                 continue
             sent[send(queue[0])] = queue, lock
-        idle = elsewhere
+        idle = waiting
         if not sent:
             time.sleep(PATIENCE)
             continue
