@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from data_scripts import registry
 from sdnet_lib.cli import main as cli
 from sdnet_lib.cli import process
 
@@ -117,7 +118,8 @@ def test_data_list_names_the_registered_sets(monkeypatch, capsys):
     assert code == 0
     for name in ("phantom", "phantom-biased", "covidgr", "covidx-mini", "shenzhen", "mimic-cxr", "covidx2"):
         assert f"\n{name} " in f"\n{out}"
-    assert "some 3.7 GB; licence: the challenge's rules" in out
+    (rsna,) = (row for row in registry.describe() if row.name == "rsna-pneumonia")
+    assert f"{rsna.size}; licence: {rsna.licence}" in out
 
 
 def test_an_output_folder_that_cannot_be_made(tmp_path):
