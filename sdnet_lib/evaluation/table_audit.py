@@ -33,29 +33,6 @@ def implied_precision(recall: float, other_recall: float, size: int, other_size:
     return 100 * right / (right + wrong) if right + wrong else float("nan")
 
 
-def implied_fraction_of_negatives(
-    specificity: float, sensitivity: float, accuracy: float
-) -> tuple[float, float]:
-    """Return between which fractions of negatives two recalls make an accuracy, all (%) rounded to 0.01.
-
-    NaN if the recalls are too close to tell.
-    """
-    apart = specificity - sensitivity
-    if abs(apart) <= 4 * HALF:
-        return float("nan"), float("nan")
-    fraction, slack = (accuracy - sensitivity) / apart, 2 * HALF / (abs(apart) - 2 * HALF)
-    return fraction - slack, fraction + slack
-
-
-def as_fraction(percent: float, total: int, tolerance: float = HALF) -> int | None:
-    """Return the count that is `percent` of `total` up to `tolerance` (in %), None if no count is.
-
-    Tables 6 and 8 print means that are counts of five times the level: folds were pooled (models: 3.3).
-    """
-    count = round(percent * total / 100)
-    return count if abs(100 * count / total - percent) <= tolerance + 1e-9 else None
-
-
 def smallest_sd(mean: float, sizes: Sequence[int], runs: int) -> float:
     """Return the smallest standard deviation (%, ddof 1) that accuracies with this mean (%) can have.
 
@@ -176,37 +153,3 @@ def _spreads(row: Mapping[str, float], negatives: int, positives: int) -> Iterat
         # Half of it, because the bound is of first order only and spreads of 10 points are not small.
         if measure in row and row[measure] < least / 2:
             yield measure, least, "least with these recalls and their sd, to first order"
-
-
-def audit_levels(
-    table: pd.DataFrame, sizes: Mapping[str, int], *, repeats: int, folds: int = 1
-) -> pd.DataFrame:
-    """Find accuracies by level (Tables 6 and 8) that cannot be means over this many runs.
-
-    Parameters
-    ----------
-    table : DataFrame of str
-        As from `evaluation.tables.printed`.
-    sizes : dict of str to int
-        Images of each level.
-    repeats, folds : int
-        How often all images were tested, and in how many parts each time; 1 means pooled.
-
-    Returns
-    -------
-    DataFrame
-        As from `audit`: an sd that is smaller than the few possible accuracies of a run allow, or a mean
-        that is no count of `repeats` times the level (looked at only if `folds` is 1).
-    """
-    rows = []
-    for approach, text in table.iterrows():
-        for level, size in sizes.items():
-            mean, sd = float(text[level]), float(text[f"{level}_sd"])
-            least = smallest_sd(mean, sorted({size // folds, -(-size // folds)}), repeats * folds)
-            if sd + HALF < least:
-                why = f"least over {repeats * folds} runs of about {round(size / folds)} images"
-                rows.append((approach, f"{level}_sd", text[f"{level}_sd"], least, why))
-            if folds == 1 and as_fraction(mean, repeats * size) is None:
-                nearest = 100 * round(mean * repeats * size / 100) / (repeats * size)
-                rows.append((approach, level, text[level], nearest, f"no count of {repeats * size}"))
-    return pd.DataFrame(rows, columns=COLUMNS)
