@@ -23,7 +23,8 @@ class Server:
         if context:  # for TLS
             self.http.socket = context.wrap_socket(self.http.socket, server_side=True)
         self.url = f"http{'s' if context else ''}://127.0.0.1:{self.http.server_port}"
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        # how often, in seconds, it looks whether it is to end; else each test would wait for half a second
+        threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
 
     def add_repository(self, repository, files):
         """Serve a GitHub repository's master branch; `files` are texts and bytes by path."""

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from sdnet_lib.files import InputError
+from sdnet_lib.publish import speed_page
 from sdnet_lib.studies import bench as benches
 from sdnet_lib.studies.bench import fucitnet as bench
 from sdnet_lib.studies.bench import measure, stages
@@ -66,6 +67,7 @@ def test_stages_are_measured_beside_their_plain_way(tmp_path):
     for name, line in zip(found["stages"], lines, strict=False):
         assert line.startswith(f"{name} ") and line.endswith(stages.STAGES[name].plain_title)
     measure.store(found, tmp_path / "bench.json")
+    assert f"## {found['machine']}" in speed_page.write(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["phantom", "crop", "classifier", "transform", "predict", "cv"])

@@ -28,23 +28,24 @@ def fake(monkeypatch) -> Fake:
     return one
 
 
-def test_a_study_in_a_store_goes_on_from_anywhere(toy_cohort, fake, memory, tmp_path):
+def test_a_study_in_a_store_goes_on_from_anywhere(toy_cohort, fake, memory, monkeypatch, tmp_path):
+    monkeypatch.setitem(registry.APPROACHES, "other", Fake("other"))
     plain = Study(tmp_path, toy_cohort, TINY)
-    crossval.run_study(plain, ["resnet50"])
+    crossval.run_study(plain, ["other"])
     with store.folder(PLACE) as (folder, _), pytest.raises(InputError, match="no luck"):
         crossval.run_study(Study(folder, toy_cohort, TINY), ["fake"])
     assert not folder.exists() and len(fake.tasks) == 6
     with store.folder(PLACE) as (folder, put):
         again = Study(folder, toy_cohort, TINY)
         assert again.plan(["fake"])["done"].sum() == 5
-        crossval.run_study(again, ["fake", "resnet50"])
+        crossval.run_study(again, ["fake", "other"])
         before = len(memory.find("/bucket"))
         put()
         assert len(memory.find("/bucket")) == before + 2 * 7
     assert len(fake.tasks) == 7
     for name in ("r0f0", "r1f2"):
-        stored = memory.cat_file(f"/bucket/study/resnet50/{name}.parquet")
-        assert stored == (tmp_path / "resnet50" / f"{name}.parquet").read_bytes()
+        stored = memory.cat_file(f"/bucket/study/other/{name}.parquet")
+        assert stored == (tmp_path / "other" / f"{name}.parquet").read_bytes()
     left = {name.removeprefix("/bucket/study/") for name in memory.find("/bucket")}
     assert len(left) == 1 + 2 * 12 and "study.json" in left and not any(".locks" in name for name in left)
 
