@@ -14,7 +14,6 @@ from sdnet_lib.plots.colours import CLASS_COLOURS, COLOURS, HEAT, ORDER, STRONGE
 from sdnet_lib.plots.theme import SMALL, WIDTH, canvas, style
 
 BRIGHT = 0.995  # of the pixels of a map are below the highest colour, where a map has few bright pixels
-LINE = 120  # letters of a note that fit in a line
 TITLE = 100  # letters of all titles in a row that fit side by side
 
 
@@ -42,7 +41,6 @@ def explanation_rows(
     decisions: Sequence[str],
     *,
     outlines: Sequence[np.ndarray] | None = None,
-    note: str = "",
 ) -> Figure:
     """Show radiographs, why positive, and why negative, as the paper's Figures 5 to 8 do: one per row.
 
@@ -59,12 +57,9 @@ def explanation_rows(
         ``N`` or ``P``.
     outlines : sequence of bool array, (height, width), optional
         For instance true lesions, outlined on all three pictures; an empty one draws nothing.
-    note : str
-        Above all.
     """
     heights = [WIDTH / 3 * image.shape[0] / image.shape[1] for image in images]
-    lines = [part for line in note.splitlines() for part in textwrap.wrap(line, LINE)]
-    height = sum(heights) + 0.28 * len(images) + 0.75 + 0.15 * len(lines)
+    height = sum(heights) + 0.28 * len(images) + 0.75
     figure, axes = canvas(len(images), 3, height=height, height_ratios=heights)
     for row, (image, pair, title, decision) in enumerate(zip(images, maps, titles, decisions, strict=True)):
         _overlay(axes[row, 0], image, None)
@@ -78,8 +73,6 @@ def explanation_rows(
             for axis in axes[row]:
                 axis.contour(outlines[row], levels=[0.5], colors=COLOURS["orange"], linewidths=1)
     _scale(figure, axes, "fraction of the map's own maximum")
-    if note:
-        figure.suptitle("\n".join(lines), fontsize=SMALL, x=0.01, ha="left")
     return figure
 
 

@@ -16,7 +16,7 @@ from sdnet_lib.plots.theme import SMALL, WIDTH, canvas, style
 @style()
 def contact_sheet(
     images: Sequence[np.ndarray],
-    titles: Sequence[str] | None = None,
+    titles: Sequence[str],
     *,
     cols: int | None = None,
     colours: Sequence[str] | None = None,
@@ -27,25 +27,24 @@ def contact_sheet(
     ----------
     images : sequence of array, (H, W) or (H, W, 3)
         Grey images are shown from 0 (black) to 1 (white), without stretching the contrast.
-    titles : sequence of str, optional
+    titles : sequence of str
         One a picture.
     cols : int, optional
         Pictures in a row; all in one row if there are at most eight.
     colours : sequence of str, optional
         Colours of the titles, for instance from `CLASS_COLOURS`.
     """
-    titles, colours = (None if given is None else list(given) for given in (titles, colours))
+    titles = list(titles)
+    colours = ["black"] * len(images) if colours is None else list(colours)
     cols = cols or (len(images) if len(images) <= 8 else 8)
     rows = -(-len(images) // cols)
-    title_room = 0.3 if titles is not None else 0.05
-    figure, axes = canvas(rows, cols, height=rows * (WIDTH / cols + title_room))
+    figure, axes = canvas(rows, cols, height=rows * (WIDTH / cols + 0.3))
     for number, axis in enumerate(axes.flat):
         axis.set_axis_off()
         if number >= len(images):
             continue
         axis.imshow(images[number], vmin=0, vmax=1)
-        if titles is not None:
-            axis.set_title(titles[number], fontsize=SMALL, color=colours[number] if colours else "black")
+        axis.set_title(titles[number], fontsize=SMALL, color=colours[number])
     return figure
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -81,14 +81,8 @@ def _points(
 
 
 @style()
-def run_spread(
-    runs: pd.DataFrame,
-    measure: str = "accuracy",
-    *,
-    names: Mapping[str, str] | None = None,
-    baseline: float | None = None,
-) -> Figure:
-    """Show a measure of every run: one line per approach, one dot per run, a bar at the mean.
+def run_spread(runs: pd.DataFrame, *, baseline: float | None = None) -> Figure:
+    """Show the accuracy of every run: one line per approach, one dot per run, a bar at the mean.
 
     Dots of one repetition share a height, so that a repetition that went badly shows as a line.
 
@@ -96,20 +90,16 @@ def run_spread(
     ----------
     runs : DataFrame
         From `evaluation.metrics.per_run`: fractions, indexed by approach, repeat and fold. Runs in which the
-        measure is undefined have no dot.
-    measure : str
-        The column to show.
-    names : dict of str to str, optional
-        Titles of approaches.
+        accuracy is undefined have no dot.
     baseline : float, optional
         Where to draw a dashed line, such as the accuracy of always naming the larger class.
     """
-    values = runs[measure].reset_index()
-    values["approach"] = _titles(values["approach"], names)
+    values = runs["accuracy"].reset_index()
+    values["approach"] = values["approach"].map(title)
     rows = values["approach"].unique().tolist()
     figure, axes = canvas(height=0.8 + 0.45 * len(rows))
     plot = (
-        so.Plot(values, x=measure, y="approach")
+        so.Plot(values, x="accuracy", y="approach")
         .add(so.Dot(pointsize=4, alpha=0.6), so.Dodge(by=["group"]), color="approach", group="repeat")
         .add(so.Dash(color=COLOURS["black"], linewidth=2, width=0.7), so.Agg("mean"))
         .scale(y=so.Nominal(order=rows), **looks(rows, "color"))
@@ -118,12 +108,12 @@ def run_spread(
     figure.legends.clear()  # the rows have names
     if baseline is not None:
         axes[0, 0].axvline(baseline, **CHANCE)
-    axes[0, 0].set(xlabel=f"{measure}, one dot per run, bar: mean", ylabel="")
+    axes[0, 0].set(xlabel="accuracy, one dot per run, bar: mean", ylabel="")
     return figure
 
 
 @style()
-def gains(table: pd.DataFrame, *, names: Mapping[str, str] | None = None) -> Figure:
+def gains(table: pd.DataFrame) -> Figure:
     """Show COVID-SDNet's accuracy less each control's with its interval: right of the line it is better.
 
     Parameters
@@ -133,7 +123,7 @@ def gains(table: pd.DataFrame, *, names: Mapping[str, str] | None = None) -> Fig
     """
     columns = {"value": "accuracy", "low": "accuracy_low", "high": "accuracy_high"}
     shown = pd.DataFrame({name: 100 * table[column] for name, column in columns.items()})
-    shown["control"] = _titles(table["control"], names)
+    shown["control"] = table["control"].map(title)
     figure, axes = canvas(height=0.8 + 0.35 * len(shown))
     bounds = {"xmin": "low", "xmax": "high"}
     draw(_points(shown, "control", "value", None, bounds, orient="y"), axes[0, 0])
@@ -143,7 +133,7 @@ def gains(table: pd.DataFrame, *, names: Mapping[str, str] | None = None) -> Fig
 
 
 @style()
-def roc_curves(curves: Mapping[str, pd.DataFrame], *, names: Mapping[str, str] | None = None) -> Figure:
+def roc_curves(curves: Mapping[str, pd.DataFrame]) -> Figure:
     """Draw ROC curves with their 95 % bands.
 
     Parameters
@@ -151,7 +141,7 @@ def roc_curves(curves: Mapping[str, pd.DataFrame], *, names: Mapping[str, str] |
     curves : dict of str to DataFrame
         From `evaluation.curves.roc`, by approach.
     """
-    figure = _curves(curves, names, "false_positive_rate", "sensitivity")
+    figure = _curves(curves, "false_positive_rate", "sensitivity")
     figure.axes[0].plot([0, 1], [0, 1], label="chance", **CHANCE)
     figure.axes[0].set(xlabel="1 − specificity", ylabel="sensitivity")
     legend(figure, beside=True)
@@ -159,9 +149,7 @@ def roc_curves(curves: Mapping[str, pd.DataFrame], *, names: Mapping[str, str] |
 
 
 @style()
-def precision_recall_curves(
-    curves: Mapping[str, pd.DataFrame], prevalence: float, *, names: Mapping[str, str] | None = None
-) -> Figure:
+def precision_recall_curves(curves: Mapping[str, pd.DataFrame], prevalence: float) -> Figure:
     """Draw precision against recall, in steps, with 95 % bands.
 
     Parameters
@@ -172,7 +160,7 @@ def precision_recall_curves(
         Fraction of positives: the precision of a guess.
     """
     stepped = {approach: _steps(curve, "recall") for approach, curve in curves.items()}
-    figure = _curves(stepped, names, "recall", "precision")
+    figure = _curves(stepped, "recall", "precision")
     figure.axes[0].axhline(prevalence, label="chance", **CHANCE)
     figure.axes[0].set(xlabel="recall (sensitivity)", ylabel="precision")
     legend(figure, beside=True)
@@ -185,9 +173,9 @@ def _steps(curve: pd.DataFrame, x: str) -> pd.DataFrame:
     return corners.assign(**{x: corners[x].shift(fill_value=corners[x].iloc[0])})
 
 
-def _curves(curves: Mapping[str, pd.DataFrame], names: Mapping[str, str] | None, x: str, y: str) -> Figure:
+def _curves(curves: Mapping[str, pd.DataFrame], x: str, y: str) -> Figure:
     """Draw lines with their bands, on axes that both run from 0 to 1."""
-    table = _stacked(curves, names)
+    table = _stacked(curves)
     figure, axes = canvas(height=0.58 * WIDTH)
     plot = (
         so.Plot(table, x=x, y=y, color="approach")
@@ -200,21 +188,14 @@ def _curves(curves: Mapping[str, pd.DataFrame], names: Mapping[str, str] | None,
     return figure
 
 
-def _titles(approaches: Iterable[str], names: Mapping[str, str] | None) -> list[str]:
-    return [(names or {}).get(approach, title(approach)) for approach in approaches]
-
-
-def _stacked(tables: Mapping[str, pd.DataFrame], names: Mapping[str, str] | None) -> pd.DataFrame:
+def _stacked(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Return the tables of all approaches as one, with the title of each row's approach."""
-    titles = _titles(tables, names)
-    rows = [table.assign(approach=name) for name, table in zip(titles, tables.values(), strict=True)]
+    rows = [table.assign(approach=title(approach)) for approach, table in tables.items()]
     return pd.concat(rows, ignore_index=True)
 
 
 @style()
-def reliability_diagram(
-    tables: Mapping[str, pd.DataFrame], *, names: Mapping[str, str] | None = None
-) -> Figure:
+def reliability_diagram(tables: Mapping[str, pd.DataFrame]) -> Figure:
     """Show what happens against what is predicted, one panel per approach, with how many images say so.
 
     Parameters
@@ -226,7 +207,7 @@ def reliability_diagram(
         approach: table.assign(size=np.sqrt(8 + 200 * table["images"] / table["images"].sum()))
         for approach, table in tables.items()
     }
-    table = _stacked(sized, names)
+    table = _stacked(sized)
     cols = min(len(tables), 3)
     rows = -(-len(tables) // cols)
     panel = WIDTH / max(cols, 2)
@@ -250,7 +231,7 @@ def reliability_diagram(
 
 
 @style()
-def decision_curves(tables: Mapping[str, pd.DataFrame], *, names: Mapping[str, str] | None = None) -> Figure:
+def decision_curves(tables: Mapping[str, pd.DataFrame]) -> Figure:
     """Draw net benefit against the probability from which one acts, beside acting always and never.
 
     Parameters
@@ -258,7 +239,7 @@ def decision_curves(tables: Mapping[str, pd.DataFrame], *, names: Mapping[str, s
     tables : dict of str to DataFrame
         From `evaluation.decisions.net_benefit`, by approach, all at one prevalence.
     """
-    table, any_table = _stacked(tables, names), next(iter(tables.values()))
+    table, any_table = _stacked(tables), next(iter(tables.values()))
     figure, axes = canvas(height=3.3)
     axis = axes[0, 0]
     plot = so.Plot(table, x="threshold", y="model", color="approach", linestyle="approach").add(so.Line())
@@ -274,7 +255,7 @@ def decision_curves(tables: Mapping[str, pd.DataFrame], *, names: Mapping[str, s
 
 
 @style()
-def severity_accuracy(table: pd.DataFrame, *, names: Mapping[str, str] | None = None) -> Figure:
+def severity_accuracy(table: pd.DataFrame) -> Figure:
     """Show the accuracy on each level of severity, mean and sd, side by side for all approaches.
 
     Parameters
@@ -284,7 +265,7 @@ def severity_accuracy(table: pd.DataFrame, *, names: Mapping[str, str] | None = 
     """
     levels = {level: table[level] for level in table.columns.get_level_values(0).unique()}
     rows = pd.concat(levels, names=["level", "approach"]).reset_index()
-    rows["approach"] = _titles(rows["approach"], names)
+    rows["approach"] = rows["approach"].map(title)
     sd = rows["sd"].fillna(0)  # one run has no sd, and no bar
     rows = rows.assign(low=rows["mean"] - sd, high=rows["mean"] + sd)
     figure, axes = canvas(height=3.0)

@@ -58,9 +58,7 @@ def twin_rows(images: np.ndarray, twins: np.ndarray, titles: Sequence[str]) -> F
 
 
 @style()
-def twin_answers(
-    theta: np.ndarray, psi: np.ndarray, classes: Sequence[str], titles: Sequence[str], *, cols: int = 4
-) -> Figure:
+def twin_answers(theta: np.ndarray, psi: np.ndarray, classes: Sequence[str], titles: Sequence[str]) -> Figure:
     """Show what the network says of both twins of a few images, the largest of all values in a black frame.
 
     Parameters
@@ -71,8 +69,6 @@ def twin_answers(
         Names in the order of the columns; those that begin with P wear the colour of P.
     titles : sequence of str
         One per image.
-    cols : int
-        Panels in a row.
     """
     bars = [
         {"image": image, "twin": twin, "class": name, "letter": name[0], "probability": value}
@@ -82,7 +78,7 @@ def twin_answers(
     ]
     table = pd.DataFrame(bars)
     table["largest"] = table["probability"] == table.groupby("image")["probability"].transform("max")
-    cols = min(cols, len(titles))
+    cols = min(4, len(titles))
     figure = sheet(height=2.3 * -(-len(titles) // cols) + 0.3)
     framed = {"edgecolor": {True: COLOURS["black"], False: "white"}, "edgewidth": {True: 1.5, False: 0}}
     plot = (

@@ -21,7 +21,7 @@ def test_contact_sheet_takes_columns_of_a_table_whatever_their_index(drawn):
 
 
 def test_contact_sheet_keeps_the_grey_scale(drawn):
-    figure = drawn(plots.contact_sheet([np.full((4, 4), 0.5), np.full((4, 4), 0.6)]))
+    figure = drawn(plots.contact_sheet([np.full((4, 4), 0.5), np.full((4, 4), 0.6)], "ab"))
     assert all(axis.images[0].get_clim() == (0, 1) for axis in figure.axes)
 
 

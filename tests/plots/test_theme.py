@@ -37,7 +37,7 @@ def test_a_panel_is_composed_without_a_plotting_library(tmp_path):
 
 def test_style_leaves_no_trace():
     before = dict(mpl.rcParams)
-    plots.contact_sheet([np.zeros((4, 4))])
+    plots.contact_sheet([np.zeros((4, 4))], [""])
     assert dict(mpl.rcParams) == before
 
 
