@@ -67,19 +67,14 @@ def fetch(root: Path) -> None:
     store(root / FOLDER, table, "nih")
 
 
-_SOURCE = "github.com/muhammedtalo/COVID-19, from nihcc.app.box.com/v/ChestXray-NIHCC"
-_LICENCE = "NIH Clinical Center: free use with attribution; the selection itself has no licence file"
-_CITE = "Wang et al. 2017, ChestX-ray8 (CVPR); Ozturk et al. 2020 for the selection"
-_SIZE = "999 PNG files, 1,024 x 1,024"
-
 CHESTXRAY8 = DataSet(
     name="chestxray8",
     what="the ChestX-ray8 images that DarkCovidNet took",
     labels="P: Pneumonia, often beside other findings; N: No Finding",
-    source=_SOURCE,
-    licence=_LICENCE,
-    cite=_CITE,
-    size=_SIZE,
+    source="github.com/muhammedtalo/COVID-19, from nihcc.app.box.com/v/ChestXray-NIHCC",
+    licence="NIH Clinical Center: free use with attribution; the selection itself has no licence file",
+    cite="Wang et al. 2017, ChestX-ray8 (CVPR); Ozturk et al. 2020 for the selection",
+    size="999 PNG files, 1,024 x 1,024",
     checks="of files that are the same, one is kept; 21 patients are in both labels and stay together",
     published={"N": 499, "P": 500},
     needs=(f"{FOLDER}/metadata.csv",),
@@ -87,19 +82,13 @@ CHESTXRAY8 = DataSet(
     fetch=fetch,
 )
 
-NIH_PNEUMONIA = DataSet(
+NIH_PNEUMONIA = CHESTXRAY8._replace(
     name="nih-pneumonia",
     what="the same, as many N as P of each view: one source, one confounder less",
-    labels="P: Pneumonia, often beside other findings; N: No Finding",
-    source=_SOURCE,
-    licence=_LICENCE,
-    cite=_CITE,
-    size=_SIZE + ", of which 766 are drawn",
+    size=f"{CHESTXRAY8.size}, of which 766 are drawn",
     checks="each image has a view; as many N as P of each view, the same ones each time",
     published={"N": 383, "P": 383},
-    needs=(f"{FOLDER}/metadata.csv",),
     read=read_matched,
-    fetch=fetch,
 )
 
 DATA_SETS = (CHESTXRAY8, NIH_PNEUMONIA)

@@ -61,6 +61,10 @@ class DataSet(NamedTuple):
     fetch: Callable[[Path], None]
     access: str = ""
 
+    def is_here(self, root: Path) -> bool:
+        """Say whether the set lies in the data folder."""
+        return all((root / part).exists() for part in self.needs)
+
 
 def read_metadata(folder: Path, *needed: str) -> pd.DataFrame:
     """Read ``metadata.csv``: absolute paths, `patient_id` from `group_id`, `lung_mask` from `mask`.

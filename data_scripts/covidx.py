@@ -176,7 +176,7 @@ def _text(path: Path) -> str:
 def fetch(root: Path, name: str) -> None:
     """Fetch the parts that a program may fetch; lists and RSNA's images are brought by hand."""
     for part in (cxr_collection.CXR_COLLECTION, figure1.FIGURE1):
-        if not all((root / needed).exists() for needed in part.needs):
+        if not part.is_here(root):
             part.fetch(root)
     lists = [file for file in _lists(name) if not (root / file).exists()]
     if lists:

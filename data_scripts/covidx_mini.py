@@ -20,7 +20,7 @@ def read(root: Path) -> pd.DataFrame:
 def fetch(root: Path) -> None:
     """Fetch the two sets that it mixes."""
     for part in (cxr_collection.CXR_COLLECTION, chestxray8.CHESTXRAY8):
-        if not all((root / needed).exists() for needed in part.needs):
+        if not part.is_here(root):
             part.fetch(root)
 
 

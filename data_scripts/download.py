@@ -119,8 +119,8 @@ def find_release_asset(repository: str, pattern: str) -> tuple[str, str, int, st
     raise InputError(f"{url}: no file like {pattern!r} among its releases, only {seen}")
 
 
-def fetch_repository(repository: str, root: Path, branch: str = "master") -> Path:
-    """Fetch and unpack a branch of a GitHub repository; return the folder of its files.
+def fetch_repository(repository: str, root: Path) -> Path:
+    """Fetch and unpack the master branch of a GitHub repository; return the folder of its files.
 
     Downloads lie in ``root/downloads``: the zip, its record and what was unpacked. It may be deleted later.
     """
@@ -128,7 +128,7 @@ def fetch_repository(repository: str, root: Path, branch: str = "master") -> Pat
 
     def make(folder: Path) -> None:
         archive = target.with_name(target.name + ".zip")
-        fetch(f"{GITHUB_ARCHIVES}/{repository}/zip/refs/heads/{branch}", archive)
+        fetch(f"{GITHUB_ARCHIVES}/{repository}/zip/refs/heads/master", archive)
         unpack(archive, folder)
 
     kept_folder(target, make)

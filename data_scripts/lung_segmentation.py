@@ -47,39 +47,27 @@ def fetch(root: Path) -> None:
     store(root / FOLDER, table[[mask.exists() for mask in table["mask"]]], "lung")
 
 
-_SOURCE = "github.com/rochadiego/MultiResUNet-lung-segmentation, from the US National Library of Medicine"
-_LICENCE = "US National Library of Medicine: research and teaching, cite the sources"
-_CITE = "Jaeger et al. 2014; Candemir et al. 2014; Shenzhen masks: Stirenko et al. 2018"
-_CHECKS = "each image has a mask of its own size; pairs that look like one patient count as one"
-
 SHENZHEN = DataSet(
     name="shenzhen",
     what="one hospital, PA, with lung masks, squashed to 512 x 512 by the source; nearest in kind to COVIDGR",
     labels="P: tuberculosis (not COVID-19); N: normal",
-    source=_SOURCE,
-    licence=_LICENCE,
-    cite=_CITE,
+    source="github.com/rochadiego/MultiResUNet-lung-segmentation, from the US National Library of Medicine",
+    licence="US National Library of Medicine: research and teaching, cite the sources",
+    cite="Jaeger et al. 2014; Candemir et al. 2014; Shenzhen masks: Stirenko et al. 2018",
     size="566 pairs of image and mask, 512 x 512",
-    checks=_CHECKS,
+    checks="each image has a mask of its own size; pairs that look like one patient count as one",
     published={"N": 279, "P": 287},
     needs=(f"{FOLDER}/metadata.csv",),
     read=partial(read, source="Shenzhen"),
     fetch=fetch,
 )
 
-MONTGOMERY = DataSet(
+MONTGOMERY = SHENZHEN._replace(
     name="montgomery",
     what="another hospital for shenzhen, PA, with lung masks, squashed to 512 x 512 by the source",
-    labels="P: tuberculosis (not COVID-19); N: normal",
-    source=_SOURCE,
-    licence=_LICENCE,
-    cite=_CITE,
     size="138 pairs of image and mask, 512 x 512",
-    checks=_CHECKS,
     published={"N": 80, "P": 58},
-    needs=(f"{FOLDER}/metadata.csv",),
     read=partial(read, source="Montgomery"),
-    fetch=fetch,
 )
 
 DATA_SETS = (SHENZHEN, MONTGOMERY)

@@ -126,7 +126,7 @@ def _load_named(name: str, data: str | Path | None, profile: str, seed: int) -> 
     if name in SYNTHETIC:
         return synthetic.read(name, profile, seed)
     root = _root(data)
-    if not is_here(name, root):
+    if not PUBLIC[name].is_here(root):
         raise InputError(
             f"{name} is not in {root}: fetch it with `sdnet data get {name}`, "
             "or say with --data DIR where a copy lies"
@@ -144,11 +144,6 @@ def _check_fetched(name: str, root: Path) -> None:
                 read_seal(seal)
         except Damaged as error:
             raise InputError(f"{error}; remove {place} and fetch it again: sdnet data get {name}") from None
-
-
-def is_here(name: str, data: str | Path) -> bool:
-    """Say whether the public set `name` lies in the folder `data`."""
-    return all((Path(data) / part).exists() for part in PUBLIC[name].needs)
 
 
 def describe(data: str | Path | None = None) -> list[Row]:
@@ -173,7 +168,7 @@ def get(name: str, data: str | Path | None = None) -> str:
     if name in SYNTHETIC:
         raise InputError(f"{name} is synthetic: it is made when first used, there is nothing to fetch")
     data_set, root = PUBLIC[name], _root(data, must_exist=False)
-    if not is_here(name, root):
+    if not data_set.is_here(root):
         data_set.fetch(root)
     cohort = data_set.read(root)
     lines = [*_summary(cohort, data_set), *_remarks(cohort)]
@@ -220,7 +215,7 @@ def _root(data: str | Path | None, *, must_exist: bool = True) -> Path:
 
 def _row(data_set: DataSet, root: Path) -> Row:
     counts = _counted(data_set.published) or "images as its table says"
-    where = str(root) if is_here(data_set.name, root) else f"not here: sdnet data get {data_set.name}"
+    where = str(root) if data_set.is_here(root) else f"not here: sdnet data get {data_set.name}"
     said = (data_set.labels, data_set.size, data_set.source, data_set.licence)
     return Row(data_set.name, data_set.what, counts, *said, where)
 

@@ -191,7 +191,7 @@ def load_if_here(name: str, data: str | Path | None) -> pd.DataFrame | None:
     """Return a public set from the folder `data`, or None if no folder is given or the set is not in it."""
     from data_scripts import registry
 
-    return load_cohort(name, data) if data and registry.is_here(name, data) else None
+    return load_cohort(name, data) if data and registry.PUBLIC[name].is_here(Path(data)) else None
 
 
 def approaches() -> list[str]:

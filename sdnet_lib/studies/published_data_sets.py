@@ -20,7 +20,7 @@ def compute(data: Path) -> tuple[dict[str, pd.DataFrame], dict]:
     InputError
         If a set is here and its check fails.
     """
-    here = [name for name in registry.PUBLIC if registry.is_here(name, data)]
+    here = [name for name, data_set in registry.PUBLIC.items() if data_set.is_here(data)]
     rows = [
         (name, line.replace(str(data), "DIR"))  # a path of this machine is nobody's business
         for name in here
