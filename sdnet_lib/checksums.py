@@ -157,16 +157,13 @@ def kept_file(file: Path, make: Callable[[Path], dict | None]) -> Path:
 def kept_facts(file: Path, make: Callable[[], dict]) -> dict:
     """Return facts of the cache, which `make` finds out if there are none, or damaged ones."""
     try:
-        return _without_checksums(read_seal(file))
+        facts = read_seal(file)
     except Damaged as error:
         if file.exists():
             _log.warning("%s; it is made again", error)
-    write_seal(file, make())
-    return _without_checksums(read_seal(file))
-
-
-def _without_checksums(content: dict) -> dict:
-    return {key: value for key, value in content.items() if key != FILES}
+        write_seal(file, make())
+        facts = read_seal(file)
+    return {key: value for key, value in facts.items() if key != FILES}
 
 
 def kept_folder(folder: Path, make: Callable[[Path], object]) -> Path:

@@ -21,6 +21,7 @@ RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])($|[. ])")  # on 
 FORMULA = re.compile(r"'*[=+\-@\t\r]")  # how text begins that a spreadsheet would compute
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 PLAIN = frozenset(" -_.()+,")
+UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")  # categories of letters that a terminal may obey
 
 
 def file_names(texts: Iterable[str]) -> list[str]:
@@ -91,16 +92,11 @@ def portable(paths: Iterable[str]) -> list[str]:
 def shown(text: str) -> str:
     """Return text that cannot move a terminal's cursor, colour it or turn the direction of writing."""
     return "".join(
-        letter if letter == "\n" or _visible(letter) else _escaped(letter) for letter in readable(text)
+        letter.encode("unicode_escape").decode()
+        if letter != "\n" and unicodedata.category(letter) in UNSEEN
+        else letter
+        for letter in readable(text)
     )
-
-
-def _visible(letter: str) -> bool:
-    return unicodedata.category(letter) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
-
-
-def _escaped(letter: str) -> str:
-    return letter.encode("unicode_escape").decode()
 
 
 def cell(text: str) -> str:

@@ -113,7 +113,8 @@ def judge(
     studies["label"] = _labels(studies, pcr, pcr_hours)
     read = consensus(studies, readings, hours=reading_hours, readers=readers)
     studies["rale"] = studies["study_id"].map(read["rale"]).astype("Int64")
-    studies["severity"] = [_severity(*row) for row in zip(studies["label"], studies["rale"], strict=True)]
+    scores = studies["rale"].where(studies["label"] == "P")
+    studies["severity"] = scores.map(severity.positive_severity, na_action="ignore").astype(object).fillna("")
     enough = studies["study_id"].map(read["readings"]).fillna(0) >= readers
 
     reasons: dict[str, pd.Series] = {}
@@ -244,10 +245,6 @@ def _labels(studies: pd.DataFrame, pcr: pd.DataFrame, hours: float) -> pd.Series
         for label, result in (("P", "positive"), ("N", "negative"))
     }
     return pd.Series(np.select([found["P"], found["N"]], ["P", "N"], ""), studies.index)
-
-
-def _severity(label: str, score: int) -> str:
-    return severity.positive_severity(score) if label == "P" and not pd.isna(score) else ""
 
 
 def _later(studies: pd.DataFrame, among: pd.Series, key: pd.Series) -> pd.Series:

@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from sdnet_lib.evaluation.bootstrap import DRAWS, interval
 from sdnet_lib.evaluation.learned import only_learned
-from sdnet_lib.evaluation.metrics import RUN, called_positive
+from sdnet_lib.evaluation.metrics import RUN, called
 from sdnet_lib.files import InputError
 
 FACTS = ["patient_id", "label", "severity"]
@@ -40,7 +40,7 @@ def per_image(predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
     if twice.any():
         raise InputError(f"image {facts.loc[twice, 'image_id'].iloc[0]}: two patients, labels or severities")
     facts = facts.set_index("image_id")
-    table = predictions[["approach", "image_id", "prob_P"]].assign(called_P=called_positive(predictions))
+    table = predictions[["approach", "image_id", "prob_P"]].assign(called_P=called(predictions) == "P")
     groups = table.groupby(["approach", "image_id"])
     means = groups.mean().assign(tests=groups.size())
     tables = {}

@@ -9,8 +9,6 @@ alone, as in the paper; a vote for the third class is an error for either, and n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pandas as pd
 
 from sdnet_lib.data.cohort import SEVERITIES
@@ -29,17 +27,12 @@ def called(predictions: pd.DataFrame) -> pd.Series:
     return predictions["vote"].fillna(likelier) if "vote" in predictions else likelier
 
 
-def called_positive(predictions: pd.DataFrame) -> pd.Series:
-    """Return whether P is predicted, one bool a row."""
-    return called(predictions) == "P"
-
-
 def is_right(predictions: pd.DataFrame) -> pd.Series:
     """Return whether the predicted label is the true one, one bool a row."""
     return called(predictions) == predictions["label"]
 
 
-def confusion(predictions: pd.DataFrame, by: Sequence[str] = RUN) -> pd.DataFrame:
+def confusion(predictions: pd.DataFrame) -> pd.DataFrame:
     """Count the outcomes in each group.
 
     Returns
@@ -53,7 +46,7 @@ def confusion(predictions: pd.DataFrame, by: Sequence[str] = RUN) -> pd.DataFram
     outcomes |= {"FN": truth & (named == "N"), "TP": truth & (named == "P")}
     other = ~named.isin(["N", "P"])
     outcomes |= {"N_other": ~truth & other, "P_other": truth & other}
-    return pd.DataFrame(outcomes).groupby([predictions[name] for name in by], sort=False).sum()
+    return pd.DataFrame(outcomes).groupby([predictions[name] for name in RUN], sort=False).sum()
 
 
 def harmonic_mean(one: pd.Series, other: pd.Series) -> pd.Series:

@@ -19,11 +19,6 @@ Finding = tuple[str, float, str]  # measure, expected (%), why
 COLUMNS = ["approach", "measure", "printed", "expected", "why"]
 
 
-def implied_accuracy(specificity: float, sensitivity: float, negatives: int, positives: int) -> float:
-    """Return the accuracy (%) that two recalls (%) make in classes of these sizes."""
-    return (specificity * negatives + sensitivity * positives) / (negatives + positives)
-
-
 def implied_precision(recall: float, other_recall: float, size: int, other_size: int) -> float:
     """Return the precision (%) of a class from its recall, the other's (%) and the sizes of both.
 
@@ -55,11 +50,6 @@ def smallest_sd(mean: float, sizes: Sequence[int], runs: int) -> float:
         return 0.0
     a, b = values[values < low].max(), values[values > high].min()
     return float(np.sqrt(min((m - a) * (b - m) for m in (low, high)) * runs / (runs - 1)))
-
-
-def accuracy_sd_bounds(specificity_sd: float, sensitivity_sd: float) -> tuple[float, float]:
-    """Return the least and the largest sd of the accuracy in classes of one size (triangle inequality)."""
-    return abs(specificity_sd - sensitivity_sd) / 2, (specificity_sd + sensitivity_sd) / 2
 
 
 def f1_sd_at_least(recall: float, other: float, recall_sd: float, other_sd: float) -> float:
@@ -106,7 +96,8 @@ def _odd_digits(text: pd.Series) -> Iterator[Finding]:
 
 
 def _accuracy(row: Mapping[str, float], negatives: int, positives: int) -> Iterator[Finding]:
-    expected = implied_accuracy(row["specificity"], row["sensitivity"], negatives, positives)
+    right = row["specificity"] * negatives + row["sensitivity"] * positives
+    expected = right / (negatives + positives)
     if abs(expected - row["accuracy"]) > 2 * HALF + 1e-9:
         yield "accuracy", expected, f"mean of the recalls, weighted {negatives} : {positives}"
 
@@ -138,7 +129,7 @@ def _spreads(row: Mapping[str, float], negatives: int, positives: int) -> Iterat
     if "accuracy_sd" not in row or negatives != positives:
         return
     spreads = row["specificity_sd"], row["sensitivity_sd"]
-    low, high = accuracy_sd_bounds(*spreads)
+    low, high = abs(spreads[0] - spreads[1]) / 2, sum(spreads) / 2  # triangle inequality, classes of one size
     if not low - 2 * HALF <= row["accuracy_sd"] <= high + 2 * HALF:
         least = row["accuracy_sd"] < low
         yield (

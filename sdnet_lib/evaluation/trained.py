@@ -69,9 +69,8 @@ def table(origins: Sequence[dict], budget: str = "own-recipe") -> Table:
     rows = []
     for approach in sorted(runs.groups, key=place):
         group = runs.get_group(approach)
-        rows.append(
-            [title(approach), str(len(group)), *_cells(approach, list(group["training"])), _seconds(group)]
-        )
+        cells = _cells(approach, list(group["training"]))
+        rows.append([title(approach), str(len(group)), *cells, f"{group['seconds'].mean():.0f}"])
     header = ["", "Runs", "Weights at the start", "Optimiser steps (kept)", "Images a step", "Optimiser"]
     notes = [
         BUDGETS[budget],
@@ -83,10 +82,6 @@ def table(origins: Sequence[dict], budget: str = "own-recipe") -> Table:
     if with_third:
         notes.append(f"Learned images of pneumonia besides, as a third class: {', '.join(with_third)}.")
     return Table("How the rows were trained", [*header, "Stops", "Seconds a run"], rows, notes)
-
-
-def _seconds(group: pd.DataFrame) -> str:
-    return f"{group['seconds'].mean():.0f}"
 
 
 def _cells(approach: str, recipes: list[dict]) -> list[str]:

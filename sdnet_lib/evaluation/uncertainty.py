@@ -21,17 +21,13 @@ def intervals(predictions: pd.DataFrame) -> Table:
         for row in statistics.intervals(predictions).itertuples()
     ]
     note = "95 % intervals with Nadeau and Bengio's variance, for runs share their training images."
-    wider = statistics.validation_effect(_runs(predictions), max(2, statistics.folds_of(predictions)))
+    runs = len(predictions[["repeat", "fold"]].drop_duplicates())
+    wider = statistics.validation_effect(runs, max(2, statistics.folds_of(predictions)))
     ratio = (
         "Its ratio of test to training images is 1 / (folds - 1), with the validation part, which decides "
         f"when to stop, among the training images; without, intervals are {number(wider - 1, 1)} % wider."
     )
     return Table("Accuracy, in %", ["", "Mean [95 % interval]"], rows, [note, ratio])
-
-
-def _runs(predictions: pd.DataFrame) -> int:
-    """Return how many runs an approach has at most."""
-    return len(predictions[["repeat", "fold"]].drop_duplicates())
 
 
 def pairs(predictions: pd.DataFrame) -> Table:
