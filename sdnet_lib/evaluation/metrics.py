@@ -33,13 +33,13 @@ def is_right(predictions: pd.DataFrame) -> pd.Series:
 
 
 def confusion(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Count the outcomes in each group.
+    """Count the outcomes of each run.
 
     Returns
     -------
     DataFrame of int
         Columns TN, FP, FN, TP, and N_other and P_other, images that were called something else; indexed by
-        `by`, groups in the order of their first row.
+        approach, repeat and fold, in the order of their first row.
     """
     truth, named = predictions["label"] == "P", called(predictions)
     outcomes = {"TN": ~truth & (named == "N"), "FP": ~truth & (named == "P")}

@@ -1,5 +1,4 @@
 import dataclasses
-import os
 import re
 import shutil
 import subprocess
@@ -248,17 +247,20 @@ needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="the extra `clus
 
 @pytest.fixture(scope="module")
 def cluster():
-    os.environ.update(ray_connection.SETTINGS)
+    patch = pytest.MonkeyPatch()
+    for name, value in ray_connection.SETTINGS.items():
+        patch.setenv(name, value)
     from ray.cluster_utils import Cluster
 
     before = {process.pid for process in psutil.Process().children(recursive=True)}
     place = tempfile.mkdtemp(prefix="ray-")  # its sockets want a short path
-    head = {"num_cpus": 0, "include_dashboard": False, "temp_dir": place}
-    found = Cluster(initialize_head=True, head_node_args=head)
+    patch.setenv("RAY_TMPDIR", place)  # here it notes its address too, where no other cluster does
+    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     for _ in range(2):
         found.add_node(num_cpus=1)
     yield found
     found.shutdown()
+    patch.undo()
     left = [one for one in psutil.Process().children(recursive=True) if one.pid not in before]
     _, alive = psutil.wait_procs(left, timeout=20)
     shutil.rmtree(place, ignore_errors=True)
