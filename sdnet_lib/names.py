@@ -34,14 +34,8 @@ def file_names(texts: Iterable[str]) -> list[str]:
     made: dict[str, str] = {}
     taken: set[str] = set()
     for text in texts:
-        if text in made:
-            continue
-        name, number = _file_name(text), 1
-        while _same(name) in taken:
-            number += 1
-            name = f"{_file_name(text)}-{number}"
-        taken.add(_same(name))
-        made[text] = name
+        if text not in made:
+            made[text] = _distinct(_file_name(text), "", taken)
     return [made[text] for text in texts]
 
 
@@ -63,6 +57,16 @@ def _bytes(letters: str) -> str:
     return "".join(f"%{byte:02X}" for byte in letters.encode(errors="surrogateescape"))
 
 
+def _distinct(start: str, end: str, taken: set[str]) -> str:
+    """Return a name that is not taken, with a number in it if need be, and take it."""
+    name, number = start + end, 1
+    while _same(name) in taken:
+        number += 1
+        name = f"{start}-{number}{end}"
+    taken.add(_same(name))
+    return name
+
+
 def _same(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
@@ -80,12 +84,7 @@ def portable(paths: Iterable[str]) -> list[str]:
         parts = [f"_{part}" if RESERVED.match(part) else part for part in parts]
         whole = "/".join(f"{part}_" if part[-1:] in (" ", ".") else part for part in parts)
         start, dot, suffix = whole.rpartition(".") if "." in whole.split("/")[-1] else (whole, "", "")
-        name, number = whole, 1
-        while _same(name) in taken:
-            number += 1
-            name = f"{start}-{number}{dot}{suffix}"
-        taken.add(_same(name))
-        made.append(name)
+        made.append(_distinct(start, dot + suffix, taken))
     return made
 
 

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sdnet_lib.cli.data import DataOption
-from sdnet_lib.cli.options import CohortArgument, LabelsOption, meaning
+from sdnet_lib.cli.options import CohortArgument, DataOption, LabelsOption, meaning
 from sdnet_lib.cli.process import say
 
 

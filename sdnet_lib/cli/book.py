@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from sdnet_lib.cli import data as data_commands
 from sdnet_lib.cli import options
 from sdnet_lib.cli.process import say
 from sdnet_lib.config import get_profile
@@ -19,7 +18,7 @@ def book(
     dataset: Annotated[
         str, typer.Option(help="A name from `sdnet data list`, a CSV or a folder.")
     ] = "phantom",
-    data: data_commands.DataOption = None,
+    data: options.DataOption = None,
     only: Annotated[
         str | None, typer.Option(metavar="NN", help="Run this chapter alone, such as 03.")
     ] = None,

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from sdnet_lib.cli.options import DataOption
 from sdnet_lib.cli.process import say
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-
-DataOption = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder that holds public data sets.")]
 
 
 @app.command("list")

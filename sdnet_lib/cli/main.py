@@ -72,7 +72,7 @@ def crop(
     out: options.OutOption,
     masks: Annotated[bool, typer.Option("--masks", help="Write the lung masks too, at source size.")] = False,
     labels: options.LabelsOption = "",
-    data: data_commands.DataOption = None,
+    data: options.DataOption = None,
 ) -> None:
     """Crop each image to its lungs; boxes.csv says where, and where no lungs were found."""
     from data_scripts.registry import left_out, load_cohort
@@ -111,7 +111,7 @@ def cv(
     budget: options.BudgetOption = None,
     weights: options.WeightsOption = None,
     seed: Annotated[int, typer.Option(min=0, max=2**31, help="Repeat r starts at seed + r.")] = 0,
-    jobs: maintain.JobsOption = None,
+    jobs: options.JobsOption = None,
     ray: options.RayOption = None,
     gpus: options.GpusOption = 1,
     without_normal_pcr: Annotated[
@@ -127,7 +127,7 @@ def cv(
     ] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Only say what is done and missing.")] = False,
     labels: options.LabelsOption = "",
-    data: data_commands.DataOption = None,
+    data: options.DataOption = None,
 ) -> None:
     """Cross-validate: one prediction file per run. Interrupted, the next call does what is missing."""
     if ray:

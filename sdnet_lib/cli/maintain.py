@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sdnet_lib.cli.options import JobsOption
 from sdnet_lib.cli.process import say
 from sdnet_lib.files import InputError
 
@@ -23,9 +24,6 @@ OtherDataOption = Annotated[
 ]
 FolderOption = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Folder to write.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Everything random starts here.")]
-JobsOption = Annotated[
-    int | None, typer.Option(min=1, help="Runs at a time; the cores by default, 1 on a GPU.")
-]
 
 
 @app.command()

@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from sdnet_lib.cli.data import DataOption
-from sdnet_lib.cli.maintain import JobsOption
 from sdnet_lib.cli.options import (
     CohortArgument,
+    DataOption,
+    JobsOption,
     LabelsOption,
     OutOption,
     ProfileOption,

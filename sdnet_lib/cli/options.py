@@ -47,6 +47,10 @@ GpusOption = Annotated[
     float,
     typer.Option("--gpus", min=0.01, max=1, help="With --ray: what a run takes of a GPU, such as 0.25."),
 ]
+DataOption = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder that holds public data sets.")]
+JobsOption = Annotated[
+    int | None, typer.Option(min=1, help="Runs at a time; the cores by default, 1 on a GPU.")
+]
 OutOption = Annotated[
     Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to write; made if need be.")
 ]

@@ -6,7 +6,6 @@ machine was lost. Locks and files are those of a local study, so that one may go
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +18,7 @@ from tqdm import tqdm
 from sdnet_lib.files import InputError, one_line
 from sdnet_lib.models import registry
 from sdnet_lib.studies import parcels
-from sdnet_lib.studies.crossval import PATIENCE
+from sdnet_lib.studies.crossval import PATIENCE, check_failed, missing_runs
 from sdnet_lib.studies.ray_connection import connected
 from sdnet_lib.studies.study import Run, Study
 
@@ -52,12 +51,7 @@ def run_study(
     InputError
         As `crossval.run_study`; or if there is no such cluster, or none of its machines can do a run.
     """
-    runs = study.runs(approaches)
-    study.open()
-    missing, failed = [run for run in runs if not study.done(run)], {}
-    for run in missing:
-        if why := study.state(run)[1]:
-            logging.getLogger("sdnet_lib").warning("%s; the run is done again", why)
+    missing, failed = missing_runs(study, approaches), {}
     if not missing:
         return 1
     with connected(address) as ray:
@@ -68,11 +62,7 @@ def run_study(
                     failed[run] = reason
                 put()
                 bar.update()
-    if failed:
-        raise InputError(
-            f"{len(failed)} of {len(missing)} runs failed, all others are done: "
-            + "; ".join(f"{run}: {reason}" for run, reason in sorted(failed.items()))
-        )
+    check_failed(failed, len(missing))
     return slots
 
 

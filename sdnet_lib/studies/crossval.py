@@ -24,6 +24,7 @@ from sdnet_lib.checksums import write_seal
 from sdnet_lib.config import get_profile, one_thread, pick_device
 from sdnet_lib.data.duplicates import same_pictures
 from sdnet_lib.evaluation.learned import judge
+from sdnet_lib.evaluation.metrics import RUN
 from sdnet_lib.files import InputError, machine, write_parquet
 from sdnet_lib.lungs.crop import cached_crops
 from sdnet_lib.models import registry
@@ -31,18 +32,7 @@ from sdnet_lib.studies.study import Run, Study
 from sdnet_lib.studies.third_class import drawn
 from sdnet_lib.workers import workers
 
-COLUMNS = [
-    "approach",
-    "repeat",
-    "fold",
-    "image_id",
-    "patient_id",
-    "label",
-    "severity",
-    "prob_N",
-    "prob_P",
-    "learned",
-]
+COLUMNS = [*RUN, "image_id", "patient_id", "label", "severity", "prob_N", "prob_P", "learned"]
 PATIENCE = 0.5  # seconds between two looks at runs that other processes are doing
 
 
@@ -190,14 +180,9 @@ def run_study(study: Study, approaches: Sequence[str], jobs: int | None = 1) -> 
         Before anything runs: an unknown approach, or a folder that holds another study. At the end: runs that
         failed, with their reasons.
     """
-    runs = study.runs(approaches)
-    study.open()
-    missing = todo = [run for run in runs if not study.done(run)]
+    missing = todo = missing_runs(study, approaches)
     if not missing:
         return
-    for run in missing:
-        if why := study.state(run)[1]:
-            logging.getLogger("sdnet_lib").warning("%s; the run is done again", why)
     _prepare(study, missing)
     jobs, failed = jobs or default_jobs(), {}
     with (
@@ -216,9 +201,25 @@ def run_study(study: Study, approaches: Sequence[str], jobs: int | None = 1) -> 
             if len(waiting) == len(todo):
                 time.sleep(PATIENCE)
             todo = waiting
+    check_failed(failed, len(missing))
+
+
+def missing_runs(study: Study, approaches: Sequence[str]) -> list[Run]:
+    """Open a study and return its runs that are to be done, having said which of them are damaged."""
+    runs = study.runs(approaches)
+    study.open()
+    missing = [run for run in runs if not study.done(run)]
+    for run in missing:
+        if why := study.state(run)[1]:
+            logging.getLogger("sdnet_lib").warning("%s; the run is done again", why)
+    return missing
+
+
+def check_failed(failed: Mapping[Run, str], tried: int) -> None:
+    """Raise `InputError` with the reasons if runs have failed."""
     if failed:
         raise InputError(
-            f"{len(failed)} of {len(missing)} runs failed, all others are done: "
+            f"{len(failed)} of {tried} runs failed, all others are done: "
             + "; ".join(f"{run}: {reason}" for run, reason in sorted(failed.items()))
         )
 
