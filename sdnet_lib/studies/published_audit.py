@@ -87,25 +87,23 @@ class Cell(NamedTuple):
     images: int
 
 
-# The most telling first, so that a computation that is cut off has done them.
-CELLS = [
-    *(Cell(NONE, 0.0, number) for number in SIZES),
-    *(Cell(name, strength, number) for strength, number, name in product(STRENGTHS, SIZES, NAMES)),
-]
+# The most telling first, and of those the cheap ones, so that a computation that is cut off has done them.
+PLANTED = [(NONE, 0.0), *((name, strength) for strength, name in product(STRENGTHS, NAMES))]
+CELLS = [Cell(name, strength, number) for number, (name, strength) in product(SIZES, PLANTED)]
 
 
 def compute(cells: list[Cell] = CELLS, seeds: int = SEEDS, pool: int = POOL) -> tuple[dict, dict]:
     """Audit the cohorts of some cells; see `published.store` for what is returned.
 
-    What was drawn or audited before comes from the cache. One cohort of each cell is audited, then the next.
+    What was drawn or audited before comes from the cache. A shortcut is drawn when its first cell is due.
     """
     folder = cache_dir() / "audit-calibration" / f"pool-{pool}"
-    films = {
-        name: drawn(name, pool, folder)
-        for name in tqdm([NONE, *PLANTS, *DRAWN], "shortcuts planted", disable=None)
-    }
+    films: dict[str, tuple[pd.DataFrame, Evidence]] = {}
     rows = []
-    for seed, cell in tqdm([*product(range(seeds), cells)], "cohorts audited", disable=None):
+    for cell, seed in tqdm([*product(cells, range(seeds))], "cohorts audited", disable=None):
+        for name in (NONE, cell.shortcut):
+            if name not in films and name in (NONE, *PLANTS, *DRAWN):
+                films[name] = drawn(name, pool, folder)
         file = folder / "cohorts" / f"{cell.shortcut}-{cell.strength}-{cell.images}-{seed}.parquet"
         rows.append(kept(file, lambda cell=cell, seed=seed: pd.DataFrame([audited(cell, seed, films)])))
     table = pd.concat(rows, ignore_index=True)
