@@ -36,6 +36,7 @@ MODULES = (  # a new set is a file with `DATA_SETS`, and its line here
     "mimic_cxr",
     "padchest",
     "lung_segmentation",
+    "nlm_tuberculosis",
     "covidx",
     "covidx_mini",
 )
