@@ -7,10 +7,11 @@ import sys
 
 import pytest
 
-from tests.repo import import_graph
+from tests.repo import import_graph, student
 
 ROOT = import_graph.ROOT
 MOST_LINES = 300
+MOST_MET = 3000  # lines of the functions and classes that visible cells name
 FOR_NOTEBOOKS = {"data", "lungs", "audit", "build", "models", "evaluation", "explain", "plots", "phantom"}
 
 
@@ -48,6 +49,13 @@ def test_a_notebook_imports_only_what_a_student_is_shown(notebook):
     )
     asked = {name for module, names in lines for name in full_names(module, names)}
     assert {name for name in asked if not allowed(name)} == set()
+
+
+def test_a_student_meets_no_more_than_can_be_read():
+    found = [student.met(notebook) for notebook in student.NOTEBOOKS]
+    assert (
+        all(found) and sum({name: lines for one in found for name, lines in one.items()}.values()) < MOST_MET
+    )
 
 
 def full_names(module: str, names: str) -> list[str]:
