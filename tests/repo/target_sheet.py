@@ -10,6 +10,7 @@ import json
 import re
 import statistics
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -20,6 +21,7 @@ PARTS = {
     "exercise": "} Exercise",
     "quiz": "## Quiz",
 }
+SHOWING = ("sdnet_lib.plots", "sdnet_lib.publish")
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
@@ -53,6 +55,39 @@ def public(modules: list[Path]) -> Iterator[Definition]:
         yield from inside(ast.parse(module.read_text("utf-8")))
 
 
+@cache
+def defined(module: str) -> dict[str, int]:
+    """Return the lines of each function and class of a module; nothing if there is no such module."""
+    file = ROOT.joinpath(*module.split(".")).with_suffix(".py")
+    body = ast.parse(file.read_text("utf-8")).body if file.exists() else []
+    return {node.name: node.end_lineno - node.lineno + 1 for node in body if isinstance(node, Definition)}
+
+
+def met(notebook: Path) -> dict[tuple[str, str], int]:
+    """Return the lines of each function and class of the library, by module and name, that a reader meets.
+
+    These are named in cells that are seen. Figures and what only keeps the course going are left out.
+    """
+    code = cells([notebook], "code")
+    every, seen = (
+        ast.parse(
+            "\n".join(re.sub(r"^(\s*)[%!].*", r"\1pass", "".join(c["source"]), flags=re.M) for c in part)
+        )
+        for part in (code, [cell for cell in code if not tags(cell) & FOLDED])
+    )
+    imports = (node for node in ast.walk(every) if isinstance(node, ast.ImportFrom))
+    homes = {name.asname or name.name: (node.module, name.name) for node in imports for name in node.names}
+    asked = {homes[node.id] for node in ast.walk(seen) if isinstance(node, ast.Name) and node.id in homes}
+    for node in ast.walk(seen):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in homes:
+            asked.add((".".join(homes[node.value.id]), node.attr))
+    return {
+        (module, name): defined(module)[name]
+        for module, name in asked
+        if not module.startswith(SHOWING) and name in defined(module)
+    }
+
+
 def lines(files: list[Path]) -> int:
     """Return the lines of files."""
     return sum(len(file.read_text("utf-8").splitlines()) for file in files)
@@ -67,6 +102,8 @@ def measures() -> Iterator[tuple[str, str]]:
     yield "chapters", str(len(notebooks))
     yield "code cells a reader sees: longest, median", f"{max(shown)}, {statistics.median(shown):.0f} lines"
     yield "code cells over 15 lines", share(sum(length > 15 for length in shown), len(shown))
+    named = {name: count for file in notebooks for name, count in met(file).items()}
+    yield "functions and classes that they name", f"{len(named)}, {sum(named.values())} lines"
     for part, words in PARTS.items():
         have = sum(words in file.read_text("utf-8") for file in notebooks)
         yield f"chapters with {part}", share(have, len(notebooks))
