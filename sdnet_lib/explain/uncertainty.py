@@ -1,4 +1,4 @@
-"""How sure is a prediction? Several networks are asked, or one whose units are dropped at random."""
+"""How sure is a prediction? A network is asked many times while its units are dropped at random."""
 
 from __future__ import annotations
 
@@ -16,19 +16,6 @@ from sdnet_lib.models.predictors import BATCH, Mean, Predictor, half_precision, 
 
 PASSES = 50
 DROPOUT = 0.5
-
-
-def of_networks(predictors: Sequence[Predictor], pixels: np.ndarray) -> Prediction:
-    """Ask several networks, such as those of the folds of a cross-validation.
-
-    Parameters
-    ----------
-    predictors : sequence of Predictor
-        At least one; one alone has nothing to disagree with, and its `information` is zero.
-    pixels : uint8 array, (n, image_size, image_size)
-        Images.
-    """
-    return summarise(np.stack([probabilities(predictor.predict(pixels)) for predictor in predictors]))
 
 
 def probabilities(columns: dict[str, np.ndarray]) -> np.ndarray:
@@ -74,7 +61,7 @@ def last_linear(predictor: Predictor) -> nn.Linear:
     Raises
     ------
     InputError
-        If it has none (COVID-CAPS), or averages several networks (ask those with `of_networks`).
+        If it has none (COVID-CAPS), or averages several networks.
     """
     found = [layer for layer in predictor.network.modules() if isinstance(layer, nn.Linear)]
     if not found or isinstance(predictor.network, Mean):

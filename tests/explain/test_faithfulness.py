@@ -168,12 +168,6 @@ def test_dropout_doubts_more_where_the_answer_hangs_on_few_units(real):
         uncertainty.by_dropout(predictors.Single(nn.Conv2d(3, 2, 1)), pixels)
 
 
-def test_networks_that_agree_have_nothing_to_tell_each_other(real, predictor):
-    pixels = np.random.default_rng(0).integers(0, 256, (4, IMAGE_SIZE, IMAGE_SIZE), np.uint8)
-    twice, both = (uncertainty.of_networks(pair, pixels) for pair in ([real, real], [real, predictor]))
-    assert np.allclose(twice.information, 0, atol=1e-9) and (both.information > 0).all()
-
-
 def test_figures_show_decision_and_counterfactual(tmp_path):
     rng = np.random.default_rng(0)
     films, maps = (
