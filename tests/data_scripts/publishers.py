@@ -6,8 +6,23 @@ import io
 import numpy as np
 import pandas as pd
 import pydicom
+import pytest
 from PIL import Image
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+
+from data_scripts.registry import load_cohort
+from sdnet_lib.data.cohort import CohortError
+
+
+def refusal(name):
+    """Return what asserts that a set in a folder is refused with a message, on one line."""
+
+    def refused(root, message):
+        with pytest.raises(CohortError) as caught:
+            load_cohort(name, data=root)
+        assert message in str(caught.value) and "\n" not in str(caught.value), caught.value
+
+    return refused
 
 
 def put(path, content):

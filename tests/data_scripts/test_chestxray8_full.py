@@ -5,9 +5,8 @@ import pytest
 
 from data_scripts import chestxray8_full, registry
 from data_scripts.registry import load_cohort
-from sdnet_lib.data.cohort import CohortError
 from sdnet_lib.data.images import ImageError
-from tests.data_scripts.publishers import put, put_table
+from tests.data_scripts.publishers import put, put_table, refusal
 from tests.data_scripts.served import picture
 
 COLUMNS = (
@@ -32,10 +31,7 @@ def tree(root, rows=ROWS, table="Data_Entry_2017_v2020.csv", columns=COLUMNS):
     return folder
 
 
-def refused(root, message):
-    with pytest.raises(CohortError) as caught:
-        load_cohort("chestxray8-full", data=root)
-    assert message in str(caught.value) and "\n" not in str(caught.value), caught.value
+refused = refusal("chestxray8-full")
 
 
 def test_two_kinds_of_images_are_read_from_twelve_folders(tmp_path):

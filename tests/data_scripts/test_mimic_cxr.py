@@ -6,10 +6,9 @@ import pytest
 
 from data_scripts import mimic_cxr, registry
 from data_scripts.registry import load_cohort
-from sdnet_lib.data.cohort import CohortError
 from sdnet_lib.data.images import ImageError
 from sdnet_lib.files import InputError
-from tests.data_scripts.publishers import put, put_table
+from tests.data_scripts.publishers import put, put_table, refusal
 from tests.data_scripts.served import picture
 
 IMAGES = (
@@ -48,10 +47,7 @@ def tree(root, films=FILMS, studies=STUDIES, suffix=".csv.gz"):
     return folder
 
 
-def refused(root, message):
-    with pytest.raises(CohortError) as caught:
-        load_cohort("mimic-cxr", data=root)
-    assert message in str(caught.value) and "\n" not in str(caught.value), caught.value
+refused = refusal("mimic-cxr")
 
 
 @pytest.mark.parametrize("suffix", [".csv.gz", ".csv"])

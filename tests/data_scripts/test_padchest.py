@@ -6,10 +6,9 @@ import pytest
 from data_scripts import padchest, registry
 from data_scripts.registry import load_cohort
 from sdnet_lib.data import images
-from sdnet_lib.data.cohort import CohortError
 from sdnet_lib.data.images import ImageError
 from sdnet_lib.files import InputError
-from tests.data_scripts.publishers import put, put_table, wide_picture
+from tests.data_scripts.publishers import put, put_table, refusal, wide_picture
 
 COLUMNS = (
     *(
@@ -46,10 +45,7 @@ def tree(root, rows=ROWS, table=padchest.TABLE, **options):
     return folder
 
 
-def refused(root, message):
-    with pytest.raises(CohortError) as caught:
-        load_cohort("padchest", data=root)
-    assert message in str(caught.value) and "\n" not in str(caught.value), caught.value
+refused = refusal("padchest")
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])
