@@ -9,7 +9,7 @@ import pandas as pd
 
 from data_scripts.chestxray8 import NIH_TABLES, SOURCE
 from data_scripts.common import DataSet
-from data_scripts.layouts import by_hand, find_table, on_both_sides, only_once, read_columns, to_cohort
+from data_scripts.layouts import find_table, on_both_sides, only_once, read_columns, to_cohort
 from sdnet_lib.data.cohort import CohortError
 
 FOLDER = "chestxray8_full"
@@ -89,7 +89,6 @@ CHESTXRAY8_FULL = DataSet(
     published={"N": 60361, "P": 1431},
     needs=(FOLDER,),
     read=read,
-    fetch=by_hand("chestxray8-full", FOLDER, ACCESS),
     access=ACCESS,
 )
 

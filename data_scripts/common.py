@@ -41,8 +41,8 @@ class DataSet(NamedTuple):
         Files and folders that must lie in the data folder.
     read : callable
         From the data folder to a checked cohort.
-    fetch : callable
-        Downloads into the data folder.
+    fetch : callable, optional
+        Downloads into the data folder; None where a program may not.
     access : str
         How people get what a program may not download.
     """
@@ -58,7 +58,7 @@ class DataSet(NamedTuple):
     published: dict[str, int]
     needs: tuple[str, ...]
     read: Callable[[Path], pd.DataFrame]
-    fetch: Callable[[Path], None]
+    fetch: Callable[[Path], None] | None = None
     access: str = ""
 
     def is_here(self, root: Path) -> bool:

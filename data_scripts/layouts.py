@@ -12,30 +12,13 @@ import gzip
 import io
 import os
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from sdnet_lib.data.cohort import CohortError, check_cohort, complete
-from sdnet_lib.files import InputError, one_line
-
-
-def by_hand(name: str, folder: str, access: str) -> Callable[[Path], None]:
-    """Return the `fetch` of a set that a program may not download: it says how people get it.
-
-    Parameters
-    ----------
-    name, folder : str
-        Of the set, and of its place in the data folder.
-    access : str
-        What to do, and which files to put there.
-    """
-
-    def fetch(root: Path) -> None:
-        raise InputError(f"{name} cannot be fetched by a program. {access} Put it into {root / folder}")
-
-    return fetch
+from sdnet_lib.files import one_line
 
 
 def find_table(folder: Path, *names: str) -> Path:

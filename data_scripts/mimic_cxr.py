@@ -8,15 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from data_scripts.common import DataSet
-from data_scripts.layouts import (
-    by_hand,
-    find_table,
-    on_both_sides,
-    only_known,
-    only_once,
-    read_columns,
-    to_cohort,
-)
+from data_scripts.layouts import find_table, on_both_sides, only_known, only_once, read_columns, to_cohort
 
 FOLDER = "mimic_cxr"
 IMAGES, LABELS, SPLIT = (f"mimic-cxr-2.0.0-{what}.csv" for what in ("metadata", "chexpert", "split"))
@@ -100,7 +92,6 @@ MIMIC_CXR = DataSet(
     published={},
     needs=(FOLDER,),
     read=read,
-    fetch=by_hand("mimic-cxr", FOLDER, ACCESS),
     access=ACCESS,
 )
 

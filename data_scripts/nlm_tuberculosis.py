@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from data_scripts.common import DataSet
-from data_scripts.layouts import by_hand, to_cohort
+from data_scripts.layouts import to_cohort
 from data_scripts.lung_segmentation import SAME_PATIENT
 from sdnet_lib.data.cohort import CohortError
 
@@ -89,7 +89,6 @@ def _data_set(name: str, folder: str, prefix: str, source: str, **facts: object)
         "reading from the text beside each image; masks are not read",
         needs=(folder,),
         read=partial(read, folder=folder, prefix=prefix, source=source),
-        fetch=by_hand(name, folder, access),
         access=access,
         **facts,
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from data_scripts.common import DataSet
-from data_scripts.layouts import by_hand, find_table, on_both_sides, only_once, read_columns, to_cohort
+from data_scripts.layouts import find_table, on_both_sides, only_once, read_columns, to_cohort
 from sdnet_lib.data.cohort import CohortError
 
 FOLDER = "padchest"
@@ -92,7 +92,6 @@ PADCHEST = DataSet(
     published={},
     needs=(FOLDER,),
     read=read,
-    fetch=by_hand("padchest", FOLDER, ACCESS),
     access=ACCESS,
 )
 

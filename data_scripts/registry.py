@@ -170,6 +170,9 @@ def get(name: str, data: str | Path | None = None) -> str:
         raise InputError(f"{name} is synthetic: it is made when first used, there is nothing to fetch")
     data_set, root = PUBLIC[name], _root(data, must_exist=False)
     if not data_set.is_here(root):
+        if data_set.fetch is None:
+            place = root / data_set.needs[0]
+            raise InputError(f"{name} cannot be fetched by a program. {data_set.access} Put it into {place}")
         data_set.fetch(root)
     cohort = data_set.read(root)
     lines = [*_summary(cohort, data_set), *_remarks(cohort)]

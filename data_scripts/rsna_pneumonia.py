@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from data_scripts.common import DataSet
-from data_scripts.layouts import by_hand, find_table, only_known, only_once, read_columns, to_cohort
+from data_scripts.layouts import find_table, only_known, only_once, read_columns, to_cohort
 from sdnet_lib.data.cohort import CohortError
 
 FOLDER = "rsna_pneumonia"
@@ -87,7 +87,6 @@ RSNA = DataSet(
     published={"N": 8851, "P": 6012},
     needs=(FOLDER,),
     read=read,
-    fetch=by_hand("rsna-pneumonia", FOLDER, ACCESS),
     access=ACCESS,
 )
 
