@@ -168,16 +168,21 @@ def _absolute(folder: Path, name: str) -> str:
 
 def _schema(pa: object, on_negative: object) -> object:
     filled = pa.Check(lambda values: values.str.strip() != "", error="empty")
+    kept = pa.Check(
+        lambda values: ~values.map(identifiers.spoilt),
+        error="what a spreadsheet left of an id: format its column as text, and fill it again",
+    )
+    once = pa.Check(lambda values: ~values.duplicated(), error="duplicate")
     text = pa.Column(str, coerce=False)
     return pa.DataFrameSchema(
         {
-            "image_id": pa.Column(str, [filled, pa.Check(lambda v: ~v.duplicated(), error="duplicate")]),
+            "image_id": pa.Column(str, [filled, kept, once]),
             "file": pa.Column(str, filled),
             "label": pa.Column(str, pa.Check.isin(LABELS, error=f"not one of {', '.join(LABELS)}")),
             "severity": pa.Column(
                 str, pa.Check.isin(("", *SEVERITIES), error=f"not one of {', '.join(SEVERITIES)}")
             ),
-            "patient_id": pa.Column(str, filled),
+            "patient_id": pa.Column(str, [filled, kept]),
             "source": text,
             "view": text,
         },
@@ -195,8 +200,8 @@ def _explain(failures: pd.DataFrame, cohort: pd.DataFrame, name: str) -> str:
     check = first["check"]
     if column == "label":
         found = sorted(set(cohort["label"]) - {"", *LABELS})[:5]
-        meant = ",".join(f"{label}={LABELS[number % 2]}" for number, label in enumerate(found))
-        check += f"; say what is what, such as --labels {shlex.quote(meant)}" if found else ""
+        meant = ",".join(f"{label}=?" for label in found)  # a guess would be copied, and may be wrong
+        check += f"; say --labels {shlex.quote(meant)} with N or P for each ?" if found else ""
     others = failures["index"].nunique() - 1
     more = f" (and {others} more row{'s' * (others > 1)})" if others else ""
     return f"{_where(name, first['index'], column)}: {value!r}: {check}{more}"
@@ -217,8 +222,8 @@ def _check_patients(cohort: pd.DataFrame, name: str) -> None:
         one, two = (known.iloc[place] for place in found)
         raise CohortError(
             f"{_where(name, one.name, 'patient_id')}, and {_row(two.name)}: {one['patient_id']!r} and "
-            f"{two['patient_id']!r} may be one patient; write them alike, or so that more than zeros and "
-            "capitals differ"
+            f"{two['patient_id']!r} may be one patient; write them alike, or so that more than zeros, "
+            "capitals and what is between words differ"
         )
 
 

@@ -6,7 +6,9 @@ the tag is left aside and a warning says so.
 
 from __future__ import annotations
 
+import io
 import math
+import os
 import warnings as python_warnings
 from pathlib import Path
 
@@ -21,6 +23,13 @@ from sdnet_lib.data.formats import ImageError, check_size
 
 FLOATS = ("FloatPixelData", "DoubleFloatPixelData")
 GREY = ("MONOCHROME1", "MONOCHROME2")
+COLOURS = (*GREY, "RGB", "PALETTE COLOR")  # and the kinds of YBR, whose first number is luminance
+GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+OF_A_FRAME = (
+    "PixelValueTransformationSequence",
+    "FrameVOILUTSequence",
+)  # what these say
+MOST_CARRIED = 0.02  # of neighbouring pixels, for a film may be white here and black there beside an overlay
 MOST_PADDING = 0.98  # of a film; a value that fills more is not padding
 
 
@@ -52,21 +61,32 @@ def read(path: Path) -> tuple[np.ndarray, list[str], str]:
     """
     with python_warnings.catch_warnings():
         python_warnings.simplefilter("ignore")  # pydicom's, of values that we check ourselves
-        data = dcmread(path, force=True)
+        with _Within(io.FileIO(path)) as file:
+            data = dcmread(file, force=True)
         return _image(path, data)
 
 
+class _Within(io.BufferedReader):
+    """A file that takes memory for what it holds, not for what a damaged element says that it holds."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read so many bytes, or what there is."""
+        return super().read(min(size, os.fstat(self.fileno()).st_size) if size and size > 0 else size)
+
+
 def _image(path: Path, data: Dataset) -> tuple[np.ndarray, list[str], str]:
-    if not any(name in data for name in ("PixelData", *FLOATS)):
+    if not any(data.get(name) for name in ("PixelData", *FLOATS)):
         raise ImageError(path, "a DICOM file without an image, or not DICOM at all")
     notes: list[str] = []
     if not _positive(data.get("Rows")) or not _positive(data.get("Columns")):
-        raise ImageError(path, "Rows or Columns is missing or zero")
-    syntax = _syntax(path, data)
-    frames = _frames(data)
-    if frames > 1:
-        notes.append(f"the first of {frames} frames is used")
+        raise ImageError(path, "Rows or Columns is missing or no positive number")
+    _use_groups(data)
+    syntax, frames = _syntax(path, data), _frames(data, notes)
     data.SamplesPerPixel = samples = int(data.get("SamplesPerPixel") or 1)
+    data.PixelRepresentation = data.get("PixelRepresentation") or 0
+    if samples > 1 and data.get("PlanarConfiguration") not in (0, 1):
+        notes.append("how the planes of colours are stored is not said: taken as one pixel after another")
+        data.PlanarConfiguration = 0
     check_size(path, data.Rows, data.Columns, 2 * samples * _bytes_each(path, data) + 4)
     photometric = str(data.get("PhotometricInterpretation") or "").strip().upper()
     if not photometric:
@@ -74,6 +94,8 @@ def _image(path: Path, data: Dataset) -> tuple[np.ndarray, list[str], str]:
         notes.append(f"no photometric interpretation: taken as {photometric}")
     data.PhotometricInterpretation = photometric
     pixels = _pixels(path, data, syntax, frames, notes)
+    if frames > 1:
+        notes.append(f"the first of {frames} frames is used")
     if not np.isfinite(pixels).all():
         raise ImageError(path, "NaN or infinite grey levels")
     if photometric == "PALETTE COLOR" and pixels.ndim == 2:
@@ -81,7 +103,13 @@ def _image(path: Path, data: Dataset) -> tuple[np.ndarray, list[str], str]:
     if pixels.ndim == 3:
         if pixels.shape[-1] not in (3, 4):
             raise ImageError(path, f"{pixels.shape[-1]} values a pixel: 1 or 3 can be read")
-        return grey_levels.grey(grey_levels.unit(pixels[..., :3])), notes, "RGB"
+        if photometric not in COLOURS and not photometric.startswith("YBR"):
+            raise ImageError(path, f"photometric interpretation {photometric!r} cannot be read")
+        if codecs.luminance_first(syntax, photometric):
+            image = grey_levels.unit(pixels[..., 0])
+        else:
+            image = grey_levels.grey(grey_levels.unit(pixels[..., :3]))
+        return 1 - image if photometric == "MONOCHROME1" else image, notes, "RGB"
     if photometric not in GREY:
         notes.append(
             f"photometric interpretation {photometric!r} with one value a pixel: taken as MONOCHROME2"
@@ -119,11 +147,24 @@ def _syntax(path: Path, data: Dataset) -> str:
     return found
 
 
-def _frames(data: Dataset) -> int:
+def _use_groups(data: Dataset) -> None:
+    """Put what an enhanced file says of its first frame's grey levels where other files say it."""
+    for group in (group for name in GROUPS for group in (data.get(name) or [])[:1]):
+        for item in (item for name in OF_A_FRAME for item in (group.get(name) or [])[:1]):
+            for element in item:
+                if element.tag not in data:
+                    data.add(element)
+
+
+def _frames(data: Dataset, notes: list[str]) -> int:
     try:
-        return max(1, int(data.get("NumberOfFrames") or 1))
+        frames = int(data.get("NumberOfFrames") or 1)
     except (TypeError, ValueError):
-        return 1
+        frames = 0
+    if frames < 1:
+        notes.append("NumberOfFrames cannot be used: taken as 1")
+    data.NumberOfFrames = frames = max(1, frames)
+    return frames
 
 
 def _bytes_each(path: Path, data: Dataset) -> int:
@@ -146,10 +187,15 @@ def _pixels(path: Path, data: Dataset, syntax: str, frames: int, notes: list[str
                 path, f"its frame holds {found} pixels, its header says {data.Columns} x {data.Rows}"
             )
         return _declared(pixels, data, notes)
+    if syntax == uid.RLELossless:
+        shape = (data.Rows, data.Columns, *([data.SamplesPerPixel] if data.SamplesPerPixel > 1 else []))
+        kind = f"{'i' if data.PixelRepresentation else 'u'}{_bytes_each(path, data)}"
+        frame = next(generate_frames(data.PixelData, number_of_frames=frames))
+        return _declared(codecs.rle(frame, kind, shape), data, notes)
     if not uid.UID(syntax).is_encapsulated:
         _check_length(path, data, frames, notes)
     if data.SamplesPerPixel > 1 or "PixelData" not in data:
-        return pixel_array(data, index=0)
+        return pixel_array(data, index=0, raw=True)
     stored, high = data.get("BitsStored"), data.get("HighBit")
     data.BitsStored, data.HighBit = data.BitsAllocated, data.BitsAllocated - 1  # `_declared` needs all bits
     pixels = pixel_array(data, index=0)
@@ -164,6 +210,10 @@ def _check_length(path: Path, data: Dataset, frames: int, notes: list[str]) -> N
     samples = 2 if data.PhotometricInterpretation == "YBR_FULL_422" else int(data.SamplesPerPixel)
     row = data.Columns * samples * bits / 8
     stored = data[name].value
+    held = len(stored) // math.ceil(data.Rows * row)
+    if 0 < held < frames:
+        notes.append(f"{held} of {frames} frames are there")
+        data.NumberOfFrames = frames = held
     extra = len(stored) - math.ceil(data.Rows * row * frames)
     if extra >= max(row, 2) and any(stored[-extra:]):
         raise ImageError(
@@ -200,14 +250,25 @@ def _declared(pixels: np.ndarray, data: Dataset, notes: list[str]) -> np.ndarray
         return pixels
     top = data.get("HighBit")
     shift = top + 1 - stored if isinstance(top, int) and stored <= top + 1 <= allocated else 0
-    bits = pixels.view(pixels.dtype.str.replace("i", "u"))
-    bits = (bits >> shift) & (2**stored - 1)
+    bits = pixels.view(pixels.dtype.str.replace("i", "u")) >> shift
+    if _overflows(bits, stored):
+        notes.append(f"the film needs more than the {stored} bits that are stored: all {allocated} are used")
+        return pixels
+    bits = bits & (2**stored - 1)
     if signed:
         sign = 1 << (stored - 1)
         bits = (bits.astype(np.int64) ^ sign) - sign
     elif not shift or top != allocated - 1:
         notes.append(f"bits above the {stored} that are stored are left out")
     return bits
+
+
+def _overflows(bits: np.ndarray, stored: int) -> bool:
+    """Say whether the film has bits above those that are stored: neighbours that carry into them."""
+    some = bits[:: max(1, bits.size // grey_levels.SAMPLE)]
+    whole, above = (np.abs(np.diff(each.astype(float), axis=1)) for each in (some, some >> stored))
+    carried = (above == 1) & (whole < 2 ** (stored - 1))
+    return carried.mean() > MOST_CARRIED or carried.sum() > (whole >= 2 ** (stored - 1)).sum()
 
 
 def _film(pixels: np.ndarray, data: Dataset, notes: list[str]) -> np.ndarray | None:

@@ -12,6 +12,7 @@ MAX_PIXELS = 80_000_000  # a chest radiograph has at most some 20 million
 MAX_BYTES = 8 * MAX_PIXELS  # of what is decoded and of the grey image that comes of it
 HEAD = 132  # bytes that decide
 KINDS = ("PNG", "JPEG", "TIFF", "WebP", "BMP", "JPEG 2000", "DICOM")
+END, LS = b"\xff\xd9", 0xF7  # of JPEG, JPEG-LS and JPEG 2000 alike; what marks the header of a JPEG-LS frame
 _BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)  # the lengths that a BMP's second header can have
 _VALUE_KINDS = re.compile(rb"A[EST]|CS|D[AST]|F[DL]|IS|L[OT]|O[BDFLVW]|P[N]|S[HLQSTV]|T[M]|U[CILNRSTV]")
 
@@ -88,6 +89,17 @@ def kind_of(head: bytes) -> str | None:
     if head[:2] == b"BM" and head[14:18] in [struct.pack("<I", length) for length in _BMP_HEADERS]:
         return "BMP"
     return "DICOM" if _bare_data_set(head) else None
+
+
+def jpeg_frame(content: bytes) -> tuple[int, int]:
+    """Return the marker of a JPEG's frame header and where it is, after segments that say their length."""
+    place = 2
+    while content[place : place + 1] == b"\xff" and place + 1 < len(content):
+        marker = content[place + 1]
+        if marker == LS or 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            return marker, place
+        place += 1 if marker == 0xFF else 2 + int.from_bytes(content[place + 2 : place + 4], "big")
+    return 0, 0
 
 
 def _bare_data_set(head: bytes) -> bool:

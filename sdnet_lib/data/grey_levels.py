@@ -12,8 +12,9 @@ from collections.abc import Callable
 import numpy as np
 
 GREY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, Pillow's weights for red, green and blue
-DEPTHS = (8, 10, 12, 14, 16, 32)  # bits of usual detectors, found inside files that store more
+DEPTHS = (8, 10, 12, 14, 16)  # bits of usual detectors, found inside files that store more
 FEW = 1.0  # per cent at either end that may be extreme
+LEAST_INNER = 0.1  # of the pixels that must be neither the darkest nor the brightest to say what is extreme
 SAMPLE = 1_000_000  # pixels that are enough to know a percentile
 ROWS = 64  # at a time
 
@@ -21,7 +22,8 @@ ROWS = 64  # at a time
 def bounds(values: np.ndarray) -> tuple[float, float]:
     """Return the darkest and the brightest value of a film, without what is extreme.
 
-    At most `FEW` per cent of the pixels at either end are extreme, and only those that lie further from the
+    At most `FEW` per cent of the pixels at either end are extreme, besides any number that have the darkest
+    or the brightest value of all (padding that nobody declared), and only those that lie further from the
     others than these spread. So an ordinary film has its minimum and maximum.
 
     Parameters
@@ -34,7 +36,9 @@ def bounds(values: np.ndarray) -> tuple[float, float]:
     low, high : float
     """
     flat = values.reshape(-1)
-    low, high = np.percentile(flat[:: max(1, flat.size // SAMPLE)], [FEW, 100 - FEW])
+    sample = flat[:: max(1, flat.size // SAMPLE)]
+    inner = sample[(sample > flat.min()) & (sample < flat.max())]
+    low, high = np.percentile(inner if inner.size >= LEAST_INNER * sample.size else sample, [FEW, 100 - FEW])
     spread = high - low
     if spread == 0:  # a mask, or a film that is nearly all padding: there is no telling what is extreme
         return float(flat.min()), float(flat.max())
@@ -46,8 +50,8 @@ def unit(values: np.ndarray) -> np.ndarray:
     """Return numbers of a picture file as grey levels.
 
     - bool, and integers of 8 bits: 0 to 1, or divided by 255.
-    - other integers: divided by the range of the smallest usual detector depth (8, 10, 12, 14, 16 or 32 bits)
-      that holds the brightest pixel, because many 16-bit files hold 8 or 12 bits.
+    - other integers: divided by the range of the smallest usual detector depth (8, 10, 12, 14 or 16 bits)
+      that holds the brightest pixel, because many 16-bit files hold 8 or 12 bits; beyond, by that pixel.
     - floats, and integers with negative values: as they are if all lie in [0, 1], else the darkest pixel to 0
       and the brightest to 1.
 
@@ -60,14 +64,19 @@ def unit(values: np.ndarray) -> np.ndarray:
     -------
     float32 array of that shape, in [0, 1]
     """
+    return scaled(values, *ends(values))
+
+
+def ends(values: np.ndarray) -> tuple[float, float]:
+    """Return which numbers of a picture file are black and white; see `unit`."""
     if values.dtype.kind == "b" or values.dtype == np.uint8:
-        return scaled(values, 0, 1 if values.dtype.kind == "b" else 255)
+        return 0, 1 if values.dtype.kind == "b" else 255
     low, high = bounds(values)
     if values.dtype.kind == "f" and low >= 0 and high <= 1:
-        return scaled(values, 0, 1)
+        return 0, 1
     if values.dtype.kind == "f" or low < 0:
-        return scaled(values, low, high)
-    return scaled(values, 0, 2 ** next(bits for bits in DEPTHS if high < 2**bits) - 1)
+        return low, high
+    return 0, next((2**bits - 1 for bits in DEPTHS if high < 2**bits), high)
 
 
 def scaled(values: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from decimal import Decimal
 
 from sdnet_lib.files import readable
 
 _WHOLE = re.compile(r"(\d+)\.0+")  # a number as a spreadsheet keeps it
 _ZEROS = re.compile(r"(?<!\d)0+(?=\d)")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?")
+_BETWEEN = re.compile(r"[ _-]+")
+_SPOILT = re.compile(r"[+-]?\d([.,]\d+)?[eE]\+\d+|#(N/A|REF!|VALUE!|NAME\?|DIV/0!|NUM!|NULL!)")
 
 
 def clean(text: str) -> str:
@@ -25,15 +29,28 @@ def clean(text: str) -> str:
     return whole[1] if whole else text
 
 
-def ambiguous(ids: Sequence[str]) -> tuple[int, int] | None:
-    """Return the positions of two ids that may mean one patient: they differ in zeros or capitals only.
+def spoilt(name: str) -> bool:
+    """Say whether an id is what a spreadsheet leaves of one: ``1.23457E+17``, or ``#N/A``."""
+    return bool(_SPOILT.fullmatch(name))
 
-    ``001`` and ``1``, or ``P7`` and ``p07``: whether they are one is for the user to say. None if all is
-    clear.
+
+def _alike(name: str) -> str:
+    """Return what is the same for ids that people may mean alike."""
+    name = "".join(str(unicodedata.digit(letter, letter)) for letter in name.casefold()).strip("'")
+    if _NUMBER.fullmatch(name):
+        return str(Decimal(name).normalize())
+    return _ZEROS.sub("", _BETWEEN.sub("-", name))
+
+
+def ambiguous(ids: Sequence[str]) -> tuple[int, int] | None:
+    """Return the positions of two ids that may mean one patient: they differ in how they are written only.
+
+    ``001`` and ``1``, ``1e0`` and ``1``, ``P7`` and ``p07``, or ``p 7`` and ``p_7``: whether they are one is
+    for the user to say. None if all is clear.
     """
     first: dict[str, int] = {}
     for position, name in enumerate(ids):
-        earlier = first.setdefault(_ZEROS.sub("", name.casefold()), position)
+        earlier = first.setdefault(_alike(name), position)
         if ids[earlier] != name:
             return earlier, position
     return None

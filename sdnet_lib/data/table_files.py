@@ -20,6 +20,7 @@ from sdnet_lib.names import uncell
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 MAX_UNPACKED = 500_000_000  # bytes of the XML in a spreadsheet
+ROUNDED = 10**15  # from here on a spreadsheet does not keep all digits of a number
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+")
 
@@ -63,7 +64,7 @@ def read(path: Path, text: Sequence[str], required: Sequence[str]) -> pd.DataFra
         raise CohortError(f"{path}: empty file")
     names = dict.fromkeys((*text, *required))
     if content.startswith(b"PK\x03\x04"):
-        lines = _sheet(path)
+        lines = _sheet(path, content)
     elif content.startswith(b"\xd0\xcf\x11\xe0"):
         raise CohortError(f"{path}: an old Excel file: save it as .xlsx or as CSV")
     else:
@@ -94,7 +95,9 @@ def _lines(path: Path, decoded: str, required: Sequence[str]) -> list[tuple[int,
     start = declared.end() if declared else 0
     before = 1 if declared else 0
     delimiter = declared[1] if declared else _delimiter(decoded, required)
-    reader = csv.reader(io.StringIO(decoded[start:], newline=""), delimiter=delimiter, skipinitialspace=True)
+    text = io.StringIO(decoded[start:], newline="")
+    # strict: a quote that is never closed would swallow the rows up to the next one
+    reader = csv.reader(text, delimiter=delimiter, skipinitialspace=True, strict=True)
     lines, number = [], before
     try:
         for cells in reader:
@@ -116,29 +119,33 @@ def _delimiter(decoded: str, required: Sequence[str]) -> str:
     return max(DELIMITERS, key=columns)
 
 
-def _sheet(path: Path) -> list[tuple[int, list[str]]]:
-    """Return the rows of a workbook's first sheet as text."""
+def _sheet(path: Path, content: bytes) -> list[tuple[int, list[str]]]:
+    """Return the rows of a workbook's first sheet that is not hidden, as text."""
     import openpyxl
 
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
             unpacked = sum(part.file_size for part in archive.infolist())
         if unpacked > MAX_UNPACKED:
             raise CohortError(
                 f"{path}: {unpacked / 1e6:,.0f} MB when unpacked, over {MAX_UNPACKED / 1e6:,.0f}"
             )
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        rows = book.worksheets[0].iter_rows(values_only=True)
+        book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True)
+        rows = next(sheet for sheet in book if sheet.sheet_state == "visible").iter_rows(values_only=True)
         return [(number, [_written(value) for value in row]) for number, row in enumerate(rows)]
     except CohortError:
         raise
     except Exception as error:  # a damaged workbook raises anything
-        raise CohortError(f"{path}: cannot be read as an Excel file ({one_line(error)[:100]})") from None
+        raise CohortError(
+            f"{path}: cannot be read as an Excel file ({one_line(error)[:100]}): save it as .xlsx or as CSV"
+        ) from None
 
 
 def _written(value: object) -> str:
     if value is None:
         return ""
+    if isinstance(value, int | float) and abs(value) >= ROUNDED:
+        return f"{value:.14E}"  # as it shows such a number, of which it has lost the last digits
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     if isinstance(value, datetime.datetime):

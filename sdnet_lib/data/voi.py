@@ -14,12 +14,16 @@ from sdnet_lib.data import grey_levels
 FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 LEAST_RANGE = 0.5  # of the grey levels that a film must fill for a window or table to be of use
 LEAST_SHOWN = 0.05  # of a film's pixels that must be neither black nor white
+MOST_TURNS = 2  # of a table's range that it may climb and fall in all; one for grey levels climbs once
+LEAST_EXACT = 0.999  # of a film's range that must be left of it once rescaled, for numbers may be too large
 
 
 def modality(pixels: np.ndarray, data: Dataset, notes: list[str]) -> np.ndarray:
     """Return values in the modality's units: through its table, or rescaled; as they are without either."""
-    for table in _tables(data, "ModalityLUTSequence", notes):
-        return _look_up(pixels, *table)
+    for first, entries in _tables(data, "ModalityLUTSequence", notes):
+        if np.mean((pixels >= first) & (pixels < first + len(entries))) >= LEAST_SHOWN:
+            return _look_up(pixels, first, entries)
+        notes.append("the modality table is for other values than the film has and is not used")
     if "RescaleSlope" not in data and "RescaleIntercept" not in data:
         return pixels
     slope, intercept = _number(data.get("RescaleSlope", 1)), _number(data.get("RescaleIntercept", 0))
@@ -27,6 +31,13 @@ def modality(pixels: np.ndarray, data: Dataset, notes: list[str]) -> np.ndarray:
         notes.append("rescale slope or intercept cannot be used")
         return pixels
     if (slope, intercept) == (1, 0):
+        return pixels
+    darkest, brightest = float(pixels.min()), float(pixels.max())
+    with np.errstate(all="ignore"):
+        low, high = np.float32([darkest * slope + intercept, brightest * slope + intercept])
+        exact = float(high - low) / slope
+    if not np.isfinite([low, high]).all() or abs(exact) < LEAST_EXACT * (brightest - darkest):
+        notes.append("rescale slope or intercept is too large or too small to be used")
         return pixels
     return grey_levels.by_rows(pixels, lambda rows: rows * slope + intercept)
 
@@ -103,6 +114,9 @@ def _tables(data: Dataset, keyword: str, notes: list[str]) -> Iterator[tuple[int
     if entries.min() == entries.max():
         notes.append(f"the {name} has one single value and is not used")
         return
+    if np.abs(np.diff(entries)).sum() > MOST_TURNS * np.ptp(entries):
+        notes.append(f"the {name} goes up and down and is not used")
+        return
     yield first, entries
 
 
@@ -112,7 +126,7 @@ def _entries(stored: object, number: int, *, little: bool) -> np.ndarray:
         values = np.frombuffer(stored[: len(stored) // 2 * 2], "<u2" if little else ">u2")
     else:
         values = np.array(stored if isinstance(stored, list | MultiValue) else [stored], np.int64) & 0xFFFF
-    if len(values) < number <= 2 * len(values):
+    if 2 * len(values) - 1 <= number <= 2 * len(values):
         values = values.astype("<u2").view(np.uint8)
     if len(values) < number:
         raise ValueError("too few entries")

@@ -99,7 +99,8 @@ BAD = {
     ),
     "two bad rows": (
         [ROWS[0], *(row.replace(",P,", ",Q,") for row in ROWS[1:])],
-        "row 3, column label: 'Q': not one of N, P; say what is what, such as --labels Q=N (and 1 more row)",
+        "row 3, column label: 'Q': not one of N, P; say --labels 'Q=?' with N or P for each ? "
+        "(and 1 more row)",
     ),
     "no rows": ([], "no rows"),
 }

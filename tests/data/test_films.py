@@ -1,5 +1,6 @@
 """Any film in any of many hundred forms comes back, or is refused for a true reason that is named."""
 
+import base64
 import itertools
 import struct
 import zlib
@@ -392,3 +393,248 @@ def test_what_could_not_be_used_is_said(tmp_path):
     write(tmp_path / "a.dcm", form, pixels)
     said = read(tmp_path / "a.dcm").warnings
     assert said == ["rescale slope or intercept cannot be used", "window center or width cannot be used"]
+
+
+def ordinary(truth, bits=12, **changes):
+    """Return an ordinary film as a data set, with other elements as given; one that is None is missing."""
+    data = Dataset()
+    data.SOPClassUID, data.SOPInstanceUID = uid.DigitalXRayImageStorageForPresentation, uid.generate_uid()
+    data.Rows, data.Columns = truth.shape
+    data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
+    data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, bits, bits - 1, 0
+    for name, value in changes.items():
+        if value is None:
+            delattr(data, name)
+        else:
+            setattr(data, name, value)
+    return data
+
+
+def numbers(truth, bits=12):
+    return np.rint(truth * (2**bits - 1)).astype("u2")
+
+
+def encapsulated(path, frame, syntax, data):
+    data.file_meta = FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = syntax
+    data.PixelData = pydicom.encaps.encapsulate([frame])
+    data["PixelData"].VR, data["PixelData"].is_undefined_length = "OB", True
+    data.save_as(path, enforce_file_format=True)
+
+
+def lut(entries, values):
+    return [table(entries, 12, values)]
+
+
+def grouped(**elements):
+    item, group = Dataset(), Dataset()
+    for name, value in elements.items():
+        setattr(item, name, value)
+    name = "FrameVOILUTSequence" if "WindowWidth" in elements else "PixelValueTransformationSequence"
+    setattr(group, name, [item])
+    return [group]
+
+
+LINE = np.arange(4096)
+NATIVE_SIBLINGS = {
+    "a descriptor that is one too long": {"VOILUTSequence": lut(4097, LINE)},
+    "a VOI table in the wrong byte order": {"VOILUTSequence": lut(4096, LINE.astype("u2").byteswap())},
+    "a modality table of noise": {
+        "ModalityLUTSequence": lut(4096, np.random.default_rng(0).permutation(LINE))
+    },
+    "a modality table for other values": {"ModalityLUTSequence": lut(256, np.arange(256))},
+    "a slope without end": {"RescaleSlope": "1e300", "RescaleIntercept": 0},
+    "a slope of nothing": {"RescaleSlope": "1e-300", "RescaleIntercept": 0},
+    "an intercept that swallows the film": {"RescaleSlope": 1, "RescaleIntercept": "1e15"},
+    "fewer bits stored than are used": {"BitsStored": 8, "HighBit": 7},
+    "no pixel representation": {"PixelRepresentation": None},
+    "less than no frames": {"NumberOfFrames": "-1"},
+    "more frames than there are": {"NumberOfFrames": 2},
+    "a window of an enhanced film": {
+        "SharedFunctionalGroupsSequence": grouped(WindowCenter=2048, WindowWidth=4096)
+    },
+}
+
+
+@pytest.mark.parametrize("kind", NATIVE_SIBLINGS)
+def test_a_film_with_a_header_that_is_wrong_in_one_place(kind, tmp_path):
+    save(tmp_path / "film", ordinary(film(), **NATIVE_SIBLINGS[kind]), "explicit", numbers(film()))
+    assert not unlike(read(tmp_path / "film").pixels, film())
+
+
+def test_what_an_enhanced_film_says_in_its_groups_counts(tmp_path):
+    groups = grouped(RescaleSlope=-1, RescaleIntercept=4095, RescaleType="US")
+    data = ordinary(film(), SharedFunctionalGroupsSequence=groups)
+    save(tmp_path / "film", data, "explicit", 4095 - numbers(film()))
+    assert not unlike(read(tmp_path / "film").pixels, film())
+
+
+def test_bytes_after_the_last_element_take_no_memory(tmp_path):
+    save(tmp_path / "film", ordinary(film()), "explicit", numbers(film()))
+    with open(tmp_path / "film", "ab") as file:
+        file.write(b"garbage" * 100)
+    assert not unlike(read(tmp_path / "film").pixels, film())
+
+
+def luminance(truth):
+    grey = np.rint(truth * 255).astype("u1")
+    return np.stack([grey, np.full_like(grey, 128), np.full_like(grey, 128)], -1)
+
+
+def test_colours_that_no_codec_has_turned_to_red_green_and_blue(tmp_path):
+    pixels, options = luminance(film()), {"reversible": True, "mct": False, "codecformat": "J2K"}
+    kinds = {
+        uid.JPEGLSLossless: imagecodecs.jpegls_encode(pixels),
+        uid.JPEG2000Lossless: imagecodecs.jpeg2k_encode(pixels, **options),
+        uid.JPEGLosslessSV1: imagecodecs.jpeg8_encode(pixels, lossless=True),
+    }
+    for syntax, frame in kinds.items():
+        data = ordinary(film(), 8, BitsAllocated=8, SamplesPerPixel=3, PhotometricInterpretation="YBR_FULL")
+        encapsulated(tmp_path / "film", frame, syntax, data)
+        assert not unlike(read(tmp_path / "film").pixels, film()), syntax
+
+
+def test_a_jpeg_that_says_its_colours_is_believed(tmp_path):
+    frame = imagecodecs.jpeg8_encode(np.stack([numbers(film(), 8).astype("u1")] * 3, -1), level=95)
+    data = ordinary(film(), 8, BitsAllocated=8, SamplesPerPixel=3, PhotometricInterpretation="RGB")
+    encapsulated(tmp_path / "film", frame, uid.JPEGBaseline8Bit, data)
+    assert not unlike(read(tmp_path / "film").pixels, film())
+
+
+def test_monochrome1_of_three_colours_is_inverted(tmp_path):
+    data = ordinary(film(), 8, BitsAllocated=8, SamplesPerPixel=3, PhotometricInterpretation="MONOCHROME1")
+    pixels = np.stack([255 - numbers(film(), 8).astype("u1")] * 3, -1)
+    save(tmp_path / "film", data, "explicit", pixels)
+    assert not unlike(read(tmp_path / "film").pixels, film())
+
+
+def test_rows_that_are_fewer_than_a_run_length_encoded_film_has(tmp_path):
+    save(tmp_path / "film", ordinary(film()), "RLE", numbers(film()))
+    data = pydicom.dcmread(tmp_path / "film")
+    data.Rows = 40
+    data.save_as(tmp_path / "film")
+    with pytest.raises(ImageError, match="the frame holds 7680 numbers, Rows and Columns say 3200"):
+        read(tmp_path / "film")
+
+
+# what OpenJPH makes of columns times nine and rows times three
+HIGH_THROUGHPUT = (
+    "/0//UQApQAAAAAAUAAAAGAAAAAAAAAAAAAAAFAAAABgAAAAAAAAAAAABBwEB/1AACAACAAAAAv9SAAwAAgABAAUEBEAB/1wA"
+    "EyBIUFBQUFBQUFBQUFBQSEhI/2QAFwABT3BlbkpQSCBWZXIgMC4yNi4zLv+QAAoAAAAAAHkAAf+TwCX7AAd0AMASwBKAJgGH"
+    "dADmAId0AMARwBGAG3MABjMAwBJAE4AMcnQAWuvByf61AMAVcAVIpjGmMdgv1+ALdwBMkvQCRknstwDALQgFYAAAAAAAAO/4"
+    "p6enp6fCegAEAOD/UL3Xv3XsuQD/2Q=="
+)
+
+
+def test_high_throughput_jpeg_2000(tmp_path):
+    truth = np.add.outer(np.arange(24) * 3, np.arange(20) * 9) / 255
+    data = ordinary(truth, 8, BitsAllocated=8)
+    encapsulated(tmp_path / "film", base64.b64decode(HIGH_THROUGHPUT), uid.HTJ2KLossless, data)
+    assert not unlike(read(tmp_path / "film").pixels, truth)
+
+
+def border(values, value):
+    values = values.copy()
+    values[:4] = value
+    return values
+
+
+def writers():
+    """Yield a name, and a function that writes the film as a picture in a way that readers mistake."""
+    grey, deep = numbers(film(), 8).astype("u1"), numbers(film(), 16)
+    none = np.zeros_like(deep)
+
+    def tiff(pixels, **options):
+        return lambda path: tifffile.imwrite(path, pixels, **options)
+
+    ramp = np.stack([np.arange(65535, -1, -1).astype("u2")] * 3)
+    yield "signed bytes", tiff((grey.astype(int) - 128).astype("i1"))
+    yield "64 bits", tiff((film() * 1e12).astype("u8"))
+    yield "four inks", tiff(np.stack([none, none, none, 65535 - deep], -1), photometric="separated")
+    yield "a palette of 16 bits", tiff(65535 - deep, photometric="palette", colormap=ramp)
+    yield "lightness of 16 bits", tiff(np.stack([deep, none, none], -1), photometric="cielab")
+    extra = {"extrasamples": ["unspecified"], "photometric": "minisblack", "planarconfig": "contig"}
+    yield "a channel that is no transparency", tiff(np.stack([deep, none], -1), **extra)
+
+    def thumbnail(path):
+        with tifffile.TiffWriter(path) as writer:
+            writer.write(grey[::8, ::8], subfiletype=1)
+            writer.write(grey)
+
+    yield "a small copy first", thumbnail
+    colours = np.stack([numbers(film())] * 3, -1)
+    signed = numbers(film()).astype("i2") - 2048
+    for name, pixels in (("12-bit colours", colours), ("signed numbers", signed)):
+        yield (
+            f"JPEG 2000 of {name}",
+            lambda path, pixels=pixels: path.write_bytes(imagecodecs.jpeg2k_encode(pixels, reversible=True)),
+        )
+
+    def empty_alpha(path):
+        masks = struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+        rows = np.stack([grey[::-1]] * 3 + [np.zeros_like(grey)], -1).tobytes()
+        height, width = grey.shape
+        header = struct.pack("<IiiHHIIiiII", 56, width, height, 1, 32, 3, len(rows), 0, 0, 0, 0) + masks
+        path.write_bytes(b"BM" + struct.pack("<IHHI", 70 + len(rows), 0, 0, 70) + header + rows)
+
+    yield "a BMP whose fourth byte is empty", empty_alpha
+
+
+@pytest.mark.parametrize("name", dict(writers()))
+def test_a_picture_that_readers_take_for_another(name, tmp_path):
+    dict(writers())[name](tmp_path / "film")
+    assert not unlike(read(tmp_path / "film").pixels, film())
+
+
+def test_a_border_that_nobody_declared_does_not_set_the_range(tmp_path):
+    seen = border(np.ones(film().shape, bool), False)
+    png(tmp_path / "film", border(numbers(film()), 65535))
+    assert not unlike(read(tmp_path / "film").pixels, film(), seen)
+    tifffile.imwrite(tmp_path / "film", border(film() * 4000, -9999).astype("f4"))
+    assert not unlike(read(tmp_path / "film").pixels, film(), seen)
+    save(tmp_path / "film", ordinary(film(), 16), "explicit", border(numbers(film()), 65535))
+    assert not unlike(read(tmp_path / "film").pixels, film(), seen)
+
+
+def zeros_at_the_end(content):
+    return content[: len(content) // 2] + bytes(len(content) - len(content) // 2)
+
+
+def missing_strip(path):
+    tifffile.imwrite(path, numbers(film(), 16), rowsperstrip=16)
+    with tifffile.TiffFile(path, mode="r+b") as tiff:
+        sizes = tiff.pages[0].tags["StripByteCounts"]
+        sizes.overwrite([*sizes.value[:2], 0, *sizes.value[3:]])
+
+
+def half_a_png(path):
+    rows = b"".join(b"\0" + row.tobytes() for row in numbers(film(), 8).astype("u1")[:48])
+    header = struct.pack(">IIBBBBB", 80, 96, 8, 0, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n"
+    for kind, body in ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
+        content += struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    path.write_bytes(content)
+
+
+def interrupted(kind):
+    def write(path):
+        Image.fromarray(numbers(film(), 8).astype("u1")).save(path, kind)
+        path.write_bytes(zeros_at_the_end(path.read_bytes()))
+
+    return write
+
+
+LOST = {
+    "JPEG": (interrupted("JPEG"), "truncated"),
+    "JPEG 2000": (interrupted("JPEG2000"), "truncated"),
+    "PNG": (half_a_png, "Not enough image data"),
+    "TIFF": (missing_strip, "strips or tiles of it are missing"),
+}
+
+
+@pytest.mark.parametrize("kind", LOST)
+def test_a_picture_that_has_lost_a_part_is_refused(kind, tmp_path):
+    damage, reason = LOST[kind]
+    damage(tmp_path / "film")
+    with pytest.raises(ImageError, match=reason):
+        read(tmp_path / "film")

@@ -38,7 +38,11 @@ def test_what_nobody_sees_goes(text, cleaned):
     assert clean(text) == cleaned == clean(cleaned)
 
 
-@pytest.mark.parametrize("one, two", [("001", "1"), ("P7", "p7"), ("P07", "P7"), ("a-01", "A-1")])
+ALIKE = [("001", "1"), ("P7", "p7"), ("P07", "P7"), ("a-01", "A-1"), ("1e0", "1"), ("1000", "1e3")]
+ALIKE += [("+1", "1"), ("1.50", "1.5"), ("1.", "1"), ("'1", "1"), ("\u0661", "1"), ("p 1", "p_1")]
+
+
+@pytest.mark.parametrize("one, two", ALIKE)
 def test_what_may_be_one_patient_is_for_the_user_to_say(one, two):
     cohort = pd.DataFrame({"image_id": list("abcd"), "file": "x", "label": list("NNPP")})
     cohort["patient_id"] = ["x", one, "y", two]
@@ -46,6 +50,18 @@ def test_what_may_be_one_patient_is_for_the_user_to_say(one, two):
         check_cohort(complete(cohort, "here"), check_files=False)
 
 
-@pytest.mark.parametrize("ids", [["1", "10", "100"], ["a1", "a11", "b1"], ["0", "00x"], ["7", "7"]])
+@pytest.mark.parametrize(
+    "ids", [["1", "10", "100"], ["a1", "a11", "b1"], ["0", "00x"], ["7", "7"], ["1-11", "11-1"]]
+)
 def test_other_ids_are_clear(ids):
     assert ambiguous(ids) is None
+
+
+@pytest.mark.parametrize("name", ["1.23457E+17", "1,23E+05", "#N/A", "#NAME?"])
+@pytest.mark.parametrize("column", ["image_id", "patient_id"])
+def test_what_a_spreadsheet_has_spoilt_is_no_id(column, name):
+    cohort = pd.DataFrame({"image_id": list("abcd"), "file": "x", "label": list("NNPP")})
+    cohort["patient_id"] = list("pqrs")
+    cohort.loc[1, column] = name
+    with pytest.raises(CohortError, match=f"row 3, column {column}: .*: what a spreadsheet left of an id"):
+        check_cohort(complete(cohort, "here"), check_files=False)

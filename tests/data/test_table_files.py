@@ -62,13 +62,25 @@ def test_a_workbook(tmp_path):
     for row in ([*TEXT, "age"], *ROWS, [None] * 5):
         book.active.append(row)
     book.active.cell(3, 4).value = 3.0
+    book.create_sheet("notes", 0).sheet_state = "hidden"
     book.save(tmp_path / "a.xlsx")
-    pd.testing.assert_frame_equal(read(tmp_path / "a.xlsx", TEXT, TEXT[:3]), WANTED, check_dtype=False)
+    (tmp_path / "a.xlsx").rename(tmp_path / "a.csv")  # what it holds decides
+    pd.testing.assert_frame_equal(read(tmp_path / "a.csv", TEXT, TEXT[:3]), WANTED, check_dtype=False)
+
+
+def test_a_number_that_a_workbook_has_rounded_looks_like_it(tmp_path):
+    book = openpyxl.Workbook()
+    for row in (TEXT, ["a", "b", "N", 123456789012345678], ["c", "d", "P", 123456789012345]):
+        book.active.append(row)
+    book.save(tmp_path / "a.xlsx")
+    found = read(tmp_path / "a.xlsx", TEXT, TEXT[:3])["patient_id"].tolist()
+    assert found == ["1.23456789012346E+17", "123456789012345"]
 
 
 BAD = {
     "a column twice": (b"image_id,file,label,Label\na,b,N,P\n", "column label appears twice"),
     "an unquoted decimal comma": (b"image_id,file,label,age\na,b,N,45,5\n", "decimal commas too"),
+    "a quote that is not closed": (b'image_id,file,label\na,b,"N\nc,d,"P\n', "cannot be read as CSV, line 2"),
     "an old workbook": (b"\xd0\xcf\x11\xe0" + bytes(99), "save it as .xlsx"),
     "half a workbook": (b"PK\x03\x04" + bytes(99), "cannot be read as an Excel file"),
     "no text": (b"image_id\0\0\0\xff,", "not a text file"),
