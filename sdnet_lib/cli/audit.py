@@ -7,13 +7,15 @@ from typing import Annotated
 
 import typer
 
-from sdnet_lib.cli.options import CohortArgument, DataOption, LabelsOption, meaning
+from sdnet_lib.cli.options import CohortArgument, DataOption, LabelsOption, meaning, writable
 from sdnet_lib.cli.process import say
 
 
 def audit(
     cohort: CohortArgument,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="REPORT", help="Folder to write.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="REPORT", help="Folder to write.", callback=writable)
+    ],
     before: Annotated[
         Path | None, typer.Option(metavar="FILE", help="audit.json of an earlier audit, to set beside.")
     ] = None,

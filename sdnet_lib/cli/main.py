@@ -56,7 +56,7 @@ def phantom(
     biased: Annotated[
         bool, typer.Option("--biased", help="Positives and negatives from other sites.")
     ] = False,
-    size: Annotated[int, typer.Option(min=32, max=4096, help="Height and width in pixels.")] = 256,
+    size: Annotated[int, typer.Option(min=64, max=4096, help="Height and width in pixels.")] = 256,
 ) -> None:
     """Write a synthetic cohort with its truth: lung and lesion masks, affected lung parts, site."""
     from sdnet_lib.phantom import cohorts
@@ -102,7 +102,13 @@ def cv(
     ],
     out: Annotated[
         str,
-        typer.Option("--out", "-o", metavar="RUNS", help="Folder of the study, or s3://... and the like."),
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="RUNS",
+            help="Folder of the study, or s3://... and the like.",
+            callback=options.writable,
+        ),
     ],
     profile: options.ProfileOption = "quick",
     repeats: options.RepeatsOption = None,
@@ -139,7 +145,7 @@ def cv(
     from sdnet_lib.models import registry
 
     names = [name.strip() for part in approach for name in part.split(",") if name.strip()]
-    for name in names:
+    for name in names or [""]:
         registry.find(name)  # unknown, it is said before a cohort is read
     from sdnet_lib.studies import crossval, store
     from sdnet_lib.studies.plan import describe

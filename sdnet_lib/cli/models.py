@@ -20,14 +20,27 @@ from sdnet_lib.cli.options import (
     ThirdClassOption,
     WeightsOption,
     meaning,
+    writable,
 )
 from sdnet_lib.cli.process import say
+from sdnet_lib.files import InputError
+
+
+def of_a_file(out: Path) -> Path:
+    """Hand on the name of a file whose folder can be written; see `options.writable`."""
+    if out.is_dir():
+        raise InputError(f"{out}: a folder; name a file")
+    writable(out.parent)
+    return out
 
 
 def train(
     cohort: CohortArgument,
     approach: Annotated[str, typer.Option(metavar="NAME", help="From `sdnet approaches`.")],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="A name in .safetensors.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", metavar="FILE", help="A name in .safetensors.", callback=of_a_file),
+    ],
     profile: ProfileOption = "quick",
     folds: Annotated[int | None, typer.Option(min=2, help="Of the cross-validation for the card.")] = None,
     image_size: SizeOption = None,

@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from sdnet_lib.files import InputError
+from sdnet_lib.files import InputError, check_place
+
+
+def writable(out: Path | None) -> Path | None:
+    """Hand on what a command is to write, if it can be written; before anything is read or computed."""
+    if out is not None and "://" not in str(out):
+        check_place(out)
+    return out
+
 
 CohortArgument = Annotated[str, typer.Argument(help="A name from `sdnet data list`, a CSV or a folder.")]
 ProfileOption = Annotated[str, typer.Option(help="Size of the run: smoke, quick, full or paper.")]
@@ -52,7 +60,8 @@ JobsOption = Annotated[
     int | None, typer.Option(min=1, help="Runs at a time; the cores by default, 1 on a GPU.")
 ]
 OutOption = Annotated[
-    Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to write; made if need be.")
+    Path,
+    typer.Option("--out", "-o", metavar="DIR", help="Folder to write; made if need be.", callback=writable),
 ]
 
 
@@ -60,10 +69,10 @@ def meaning(labels: str) -> dict[str, str]:
     """Return what ``COVID=P,Normal=N`` says; raise `InputError` for anything else."""
     found = {}
     for part in filter(None, labels.split(",")):
-        own, equal, ours = (word.strip() for word in part.partition("="))
-        if not equal or ours not in ("N", "P"):
+        own, _, ours = (word.strip() for word in part.partition("="))
+        if not own or ours not in ("N", "P") or found.get(own, ours) != ours:
             raise InputError(
-                f"--labels {part}: each of the cohort's labels is N or P, as in COVID=P,Normal=N"
+                f"--labels {part}: each of the cohort's labels is either N or P, as in COVID=P,Normal=N"
             )
         found[own] = ours
     return found

@@ -27,6 +27,17 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
+def check_place(folder: str | Path) -> None:
+    """Raise `InputError` if a folder can neither be written nor made."""
+    place = Path(os.path.abspath(folder))
+    while not os.path.lexists(place):
+        place = place.parent
+    if not place.is_dir():
+        raise InputError(f"{folder}: {place} is no folder")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise InputError(f"{folder}: {place} cannot be written by you")
+
+
 @contextmanager
 def whole(file: str | Path) -> Iterator[Path]:
     """Lend a path to write to; what is there when the block ends without an error becomes `file`.
