@@ -9,7 +9,7 @@ import pandas as pd
 
 from data_scripts.chestxray8 import NIH_TABLES, SOURCE
 from data_scripts.common import DataSet
-from data_scripts.layouts import find_table, on_both_sides, only_once, read_columns, to_cohort
+from data_scripts.layouts import find_table, only_once, read_columns, to_cohort
 from sdnet_lib.data.cohort import CohortError
 
 FOLDER = "chestxray8_full"
@@ -49,9 +49,7 @@ def read(root: Path) -> pd.DataFrame:
             "sex": sex,
         }
     )
-    cohort = to_cohort(rows, SOURCE, path, left_out)
-    cohort.attrs["remarks"] = on_both_sides(cohort)
-    return cohort
+    return to_cohort(rows, SOURCE, path, left_out)
 
 
 def _files(folder: Path) -> dict[str, str]:

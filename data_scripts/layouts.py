@@ -114,7 +114,9 @@ def only_known(table: pd.DataFrame, column: str, known: Sequence[str], path: Pat
 
 
 def to_cohort(table: pd.DataFrame, source: str, path: Path, left_out: dict[str, int]) -> pd.DataFrame:
-    """Make a cohort of the labelled rows whose file is here; its attribute ``left_out`` counts the others.
+    """Make a cohort of the labelled rows whose file is here.
+
+    Its attribute ``left_out`` counts the others, ``remarks`` the patients who have images of both labels.
 
     Parameters
     ----------
@@ -139,13 +141,9 @@ def to_cohort(table: pd.DataFrame, source: str, path: Path, left_out: dict[str, 
     cohort = check_cohort(cohort, str(path), check_files=False).reset_index(drop=True)
     counts = left_out | {"with a label, but no file here": int((~here).sum())}
     cohort.attrs["left_out"] = {kind: count for kind, count in counts.items() if count}
+    both = int((cohort.groupby("patient_id")["label"].nunique() > 1).sum())  # a split keeps theirs together
+    cohort.attrs["remarks"] = [f"patients with images of both labels: {both}"] if both else []
     return cohort
-
-
-def on_both_sides(cohort: pd.DataFrame) -> list[str]:
-    """Say how many patients have images of both labels, if any; a split by patient keeps theirs together."""
-    both = int((cohort.groupby("patient_id")["label"].nunique() > 1).sum())
-    return [f"patients with images of both labels: {both}"] if both else []
 
 
 def _decoded(path: Path) -> str:

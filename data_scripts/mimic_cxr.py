@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from data_scripts.common import DataSet
-from data_scripts.layouts import find_table, on_both_sides, only_known, only_once, read_columns, to_cohort
+from data_scripts.layouts import find_table, only_known, only_once, read_columns, to_cohort
 
 FOLDER = "mimic_cxr"
 IMAGES, LABELS, SPLIT = (f"mimic-cxr-2.0.0-{what}.csv" for what in ("metadata", "chexpert", "split"))
@@ -45,9 +45,7 @@ def read(root: Path) -> pd.DataFrame:
     )
     if any((folder / name).is_file() for name in (SPLIT, f"{SPLIT}.gz")):
         rows = rows.merge(_split(find_table(folder, SPLIT)), on="image_id", how="left").fillna({"split": ""})
-    cohort = to_cohort(rows, "MIMIC-CXR", images, left_out)
-    cohort.attrs["remarks"] = on_both_sides(cohort)
-    return cohort
+    return to_cohort(rows, "MIMIC-CXR", images, left_out)
 
 
 def _labels(path: Path) -> pd.DataFrame:

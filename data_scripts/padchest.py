@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from data_scripts.common import DataSet
-from data_scripts.layouts import find_table, on_both_sides, only_once, read_columns, to_cohort
+from data_scripts.layouts import find_table, only_once, read_columns, to_cohort
 from sdnet_lib.data.cohort import CohortError
 
 FOLDER = "padchest"
@@ -49,9 +49,7 @@ def read(root: Path) -> pd.DataFrame:
             "labelled_by": table.get("MethodLabel", ""),
         }
     )
-    cohort = to_cohort(rows, "PadChest", path, left_out)
-    cohort.attrs["remarks"] = on_both_sides(cohort)
-    return cohort
+    return to_cohort(rows, "PadChest", path, left_out)
 
 
 def _labels(table: pd.DataFrame, path: Path) -> pd.Series:

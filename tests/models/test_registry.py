@@ -8,6 +8,7 @@ import pytest
 from sdnet_lib.config import LITE0, PROFILES, Profile
 from sdnet_lib.files import InputError
 from sdnet_lib.models import registry
+from sdnet_lib.models.baselines import covidcaps
 from sdnet_lib.models.fucitnet import training
 from sdnet_lib.models.task import Task
 from tests.models.squares import squares
@@ -72,7 +73,11 @@ def check(task: Task, name: str) -> dict:
 
 
 @pytest.mark.parametrize("name", ALONE)
-def test_each_learns_from_a_task_and_predicts_two_probabilities(task, name):
+def test_each_learns_from_a_task_and_predicts_two_probabilities(task, name, monkeypatch):
+    short = dataclasses.replace(
+        covidcaps.CONFIG, epochs=2
+    )  # it trains to its recipe's end in the golden record
+    monkeypatch.setattr(covidcaps, "CONFIG", short)
     check(task, name)
 
 
