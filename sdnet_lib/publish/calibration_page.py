@@ -13,8 +13,11 @@ from sdnet_lib.studies import published, published_audit
 def write() -> str:
     """Return the page as Markdown."""
     table, origin = published.load("audit")
+    costs, measured = published.load("audit-cost")
     return fill(
         "audit",
+        costs=cost(costs),
+        measured=measured,
         calibration=calibration(table),
         origin=origin,
         planned=len(published_audit.CELLS) * published_audit.SEEDS,
@@ -38,3 +41,20 @@ def calibration(table: pd.DataFrame) -> Table:
     ]
     header = ["planted", "Strength", "Images", "Cohorts", "Named", "Another named", "Red", "Green"]
     return Table("Cohorts with one shortcut, audited, in %", header, rows)
+
+
+def cost(table: pd.DataFrame) -> Table:
+    """Return a row for each cohort whose audit was measured."""
+    rows = [
+        [
+            f"{row.films:,}",
+            str(row.size),
+            row.lungs,
+            *(f"{value:,.0f}" for value in (row.seconds, row.cpu_seconds)),
+            f"{1000 * row.cpu_seconds / row.films:,.0f}",
+            f"{row.megabytes:,.0f}",
+        ]
+        for row in table.itertuples()
+    ]
+    header = ["Films", "Pixels", "Lungs", "Seconds", "CPU seconds", "CPU ms a film", "MB"]
+    return Table("What `sdnet audit` took", header, rows)

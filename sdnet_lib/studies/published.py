@@ -26,6 +26,7 @@ TABLES = {
     "shortcuts": "bias_real",
     "pointing": "pointing",
     "audit": "audit_calibration",
+    "audit-cost": "audit_cost",
     "data-sets": "data_sets",
 }  # other results, and the names of their files
 
@@ -41,7 +42,7 @@ def load(name: str, external: str | None = None) -> tuple[pd.DataFrame, dict]:
     ----------
     name : str
         One of `stored`, for the predictions of a cross-validation, or of `TABLES`; the columns of those are
-        said in `published_shortcuts`, `published_pointing`, `published_audit` and `published_data_sets`.
+        said in the module that computes each: see `published_experiments.publish`.
     external : str, optional
         Another cohort that the networks of a cross-validation were tested on, for those predictions instead.
 

@@ -17,6 +17,7 @@ from sdnet_lib.studies import (
     crossval,
     published,
     published_audit,
+    published_audit_cost,
     published_data_sets,
     published_pointing,
     published_shortcuts,
@@ -106,6 +107,8 @@ def publish(name: str, data: Path, jobs: int) -> None:
         published.store(name, *published_pointing.compute(data))
     elif name == "audit":
         published.store(name, *published_audit.compute())
+    elif name == "audit-cost":
+        published.store(name, *published_audit_cost.compute())
     elif name == "data-sets":
         published.store(name, *published_data_sets.compute(data))
     else:

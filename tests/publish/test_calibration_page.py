@@ -25,3 +25,13 @@ def test_what_is_missing_is_what_the_table_lacks():
 def test_every_question_has_its_threshold():
     page = calibration_page.write()
     assert "| thumbnail | 0.95 | never |" in page and "| every other question | 0.60 | 0.75 |" in page
+
+
+def test_what_audits_cost_is_what_was_measured():
+    table, origin = published.load("audit-cost")
+    page = calibration_page.write()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines()]
+    for row in table.itertuples():
+        start = [f"{row.films:,}", str(row.size), row.lungs, f"{row.seconds:,.0f}", f"{row.cpu_seconds:,.0f}"]
+        assert any(cells[:5] == start for cells in rows)
+    assert origin["command"] in page
