@@ -16,6 +16,7 @@ import pytest
 from filelock import FileLock
 
 from sdnet_lib.cli import main as cli
+from sdnet_lib.data import decoder
 from sdnet_lib.data.cohort import read_cohort, write_cohort
 from sdnet_lib.files import InputError
 from sdnet_lib.models import registry
@@ -261,6 +262,7 @@ def cluster():
     yield found
     found.shutdown()
     patch.undo()
+    decoder._end_all()  # those of this process, which does a study too
     left = [one for one in psutil.Process().children(recursive=True) if one.pid not in before]
     _, alive = psutil.wait_procs(left, timeout=20)
     shutil.rmtree(place, ignore_errors=True)
