@@ -59,7 +59,13 @@ def resolve(
     return nodes.reference("", "", content, internal=False, refuri=found)
 
 
+def skip(app: Sphinx, kind: str, name: str, member: object, skipped: bool, options: object) -> bool | None:
+    """Leave out the field of a named tuple of which nobody has said more than its number."""
+    return True if str(member.__doc__).startswith("Alias for field number") else None
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register with Sphinx."""
     app.connect("missing-reference", resolve)
+    app.connect("autodoc-skip-member", skip)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

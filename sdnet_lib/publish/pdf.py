@@ -16,9 +16,11 @@ from bs4 import BeautifulSoup, Tag
 from sdnet_lib.files import InputError, one_line, write_bytes
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-# tables that are wider than the paper get smaller letters
+# tables that are wider than the paper wrap their sentences, and if that is not enough get smaller letters
 FIT = """
 for (const table of document.querySelectorAll("table")) {
+  const sentences = [...table.querySelectorAll("td")].filter((cell) => cell.textContent.length > 24);
+  for (const cell of sentences) cell.style.whiteSpace = "normal";
   const room = document.querySelector("main").clientWidth - table.parentElement.getBoundingClientRect().left;
   if (table.offsetWidth > room) table.style.zoom = room / table.offsetWidth;
 }
@@ -34,14 +36,20 @@ main {{ width: {WIDTH}mm; }}
     + """
 html { font-size: 13px; }
 body { display: block; background: #fff; }
-main p, main li { max-width: none !important; }
+main p, main li { max-width: none !important; line-height: 1.45 !important; }
+main h2 { margin-top: 1.4rem !important; }
 main table.dataframe { border: 0; border-collapse: collapse; }
 main table.dataframe :is(th, td) { border: 0; padding: 2px 6px; }
 main table.dataframe tr { border-bottom: 1px solid #ddd; }
 main > section { break-before: page; }
 main > section:first-child { break-before: auto; }
 figure, img, table, .admonition, .cell_output { break-inside: avoid; }
-h1, h2, h3 { break-after: avoid; }
+.cell_output:has(.quiz) { break-inside: auto; }
+.quiz li { break-inside: avoid; }
+h1, h2, h3, dt, .sd-summary-title { break-after: avoid; }
+p:has(+ :is(table, .table-wrapper, .pst-scrollable-table-container)) { break-after: avoid; }
+figure.refresher > img { width: auto !important; max-height: 44mm; }  /* one page on paper too */
+main > section[id^="book-refreshers-"] { font-size: 0.83em; }
 img { max-width: 100%; max-height: 220mm; object-fit: contain; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; }
 .pst-scrollable-table-container, .output, .cell_output { overflow: visible !important; }

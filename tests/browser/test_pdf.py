@@ -40,3 +40,17 @@ def test_no_link_leads_to_a_file_of_this_machine(paper):
         if "/A" in link.get_object()
     ]
     assert not [link for link in links if link.startswith("file:")]
+
+
+@pytest.mark.long
+def test_in_the_whole_book_each_refresher_is_one_page(html, chromium, tmp_path):
+    browser = bring.find() or chromium.browser_type.executable_path
+    assert write_pdf(html, tmp_path / "book.pdf", browser=browser) > 30
+    book = pypdf.PdfReader(tmp_path / "book.pdf")
+    starts = [
+        book.get_destination_page_number(entry) for entry in book.outline if not isinstance(entry, list)
+    ]
+    titles = [entry.title for entry in book.outline if not isinstance(entry, list)]
+    first, after = titles.index("Refreshers"), titles.index("Library reference")
+    assert after - first == 9
+    assert starts[first : after + 1] == list(range(starts[first], starts[first] + 10))
