@@ -77,3 +77,11 @@ def count(predictions: pd.DataFrame) -> pd.DataFrame:
     """
     runs = predictions[list(RUN)].assign(learned=has_learned(predictions)).drop_duplicates()
     return runs.groupby("approach", sort=False)["learned"].agg(runs="size", learned="sum")
+
+
+def too_few(predictions: pd.DataFrame) -> str:
+    """Say so if no approach has two runs that have learned, and so no spread; else return an empty text."""
+    counts = count(predictions)
+    if counts["learned"].max() > 1:
+        return ""
+    return f"only {counts['learned'].sum()} of {counts['runs'].sum()} runs have learned"

@@ -61,9 +61,8 @@ def _device() -> str:
     """Say on what this notebook computes."""
     import torch
 
-    if not (memory := _gpu_memory()):
-        return "cpu"
-    return f"cuda ({torch.cuda.get_device_name(0)}, {memory:.0f} GB)"
+    memory = _gpu_memory()
+    return f"cuda ({torch.cuda.get_device_name(0)}, {memory:.0f} GB)" if memory else "cpu"
 
 
 def sizes(chapter: int) -> config.Profile:
@@ -74,10 +73,7 @@ def sizes(chapter: int) -> config.Profile:
 
 
 def glue(name: str, value: object) -> None:
-    """Store `value` under `name` for the prose of the rendered book (MyST-NB's ``{glue:text}``).
-
-    Outside the book (Colab, say) MyST-NB may be missing; there `say` fills the prose.
-    """
+    """Store `value` under `name` for the prose: for `say`, and for MyST-NB's ``{glue:text}`` where it is."""
     _glued[name] = str(value)
     try:
         from myst_nb import glue as myst_glue
@@ -219,8 +215,7 @@ def study(cohort: pd.DataFrame, folder: str | Path, data: str | Path | None = No
         For its runs.
     data : str or pathlib.Path, optional
         The folder that holds the public data sets, for approaches that need a file from it.
-    **sizes
-        Fields of the profile to replace, such as ``image_size=32``.
+    **sizes : of the profile, such as ``image_size=32``
     """
     from sdnet_lib.studies.study import Study
 
@@ -276,21 +271,25 @@ def deep_study(
 ) -> tuple[pd.DataFrame, dict[str, str]]:
     """Return the predictions that chapters 6 to 8 look at closely, and in words where they come from.
 
-    In a small profile those of the synthetic cohort are stored. All others are those of `study_folder`: what
-    is missing there is run, so that only the first of these chapters has to wait. `without_normal_pcr` takes
-    the study that leaves these patients out of training and test; it is the same one if there are none.
+    In a small profile those of the synthetic cohort are stored, and stand in if hardly a run on another has
+    learned. All others are those of `study_folder`, and what is missing there is run.
+    `without_normal_pcr` takes the study without these patients; it is the same one if there are none.
     """
+    from sdnet_lib.evaluation import learned
     from sdnet_lib.studies import chapters
 
     profile, seed = _started["profile"], _started["seed"]
-    name = dataset + (chapters.NO_PCR if without_normal_pcr else "")
-    if not chapters.is_long(profile) and dataset == "phantom" and name in published_studies():
-        predictions, origin = published(name)
-        return predictions, {"run": f"stored: {name}"} | provenance(predictions, origin)
-    cohort = load_cohort(dataset, data)
-    every = chapters.studies(cohort, dataset, data and Path(data), profile, seed)
-    live = run_study(every[-1 if without_normal_pcr else 0], approaches())
-    return live, {"run": "live, in this profile", "cohort": Path(dataset).name}
+    name = "phantom" + (chapters.NO_PCR if without_normal_pcr else "")
+    stored, own, few = name in published_studies(), Path(dataset).name, ""
+    if not stored or dataset != "phantom" or chapters.is_long(profile):
+        every = chapters.studies(load_cohort(dataset, data), dataset, data and Path(data), profile, seed)
+        few = learned.too_few(run_study(every[0], approaches()))
+        if not few or not stored:
+            live = run_study(every[-1 if without_normal_pcr else 0], approaches())
+            return live, {"run": "live, in this profile", "cohort": own}
+    predictions, origin = published(name)
+    facts = {"instead of": f"{own}: {few}"} if few else {}
+    return predictions, facts | {"run": f"stored: {name}"} | provenance(predictions, origin)
 
 
 def model(name: str) -> Model:

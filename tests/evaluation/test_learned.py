@@ -75,3 +75,9 @@ def test_a_report_of_runs_of_which_none_has_learned(tmp_path, form, approaches):
     made = write(pd.concat(runs, ignore_index=True).assign(learned=False), tmp_path / "runs")
     assert "2 not learned" in report.report(made, form="text")
     assert report.report(made, form=form, paper=True)
+
+
+def test_a_study_with_hardly_a_run_that_has_learned_says_so(mixed):
+    assert learned.too_few(mixed) == ""
+    one = mixed.assign(learned=(mixed["approach"] == "a") & (mixed["fold"] == 0))
+    assert learned.too_few(one) == "only 1 of 6 runs have learned"

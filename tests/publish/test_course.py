@@ -133,12 +133,29 @@ def test_the_deep_study_is_the_stored_one_and_with_a_cohort_of_one_s_own_a_live_
     assert set(whole["severity"]) - set(easier["severity"]) == {"Normal-PCR+"}
     write_cohort(toy_cohort, tmp_path)
     monkeypatch.setattr(course, "approaches", lambda: ["darkcovidnet"])
+    run = course.run_study  # as if its few steps were enough
+    monkeypatch.setattr(course, "run_study", lambda *given: run(*given).assign(learned=True))
     live, facts = course.deep_study(str(tmp_path))
     assert facts["run"].startswith("live") and set(live["image_id"]) == set(toy_cohort["image_id"])
     again, _ = course.deep_study(str(tmp_path))  # found done
     pd.testing.assert_frame_equal(live, again)
     left, _ = course.deep_study(str(tmp_path), without_normal_pcr=True)
     assert set(left["image_id"]) == set(toy_cohort.query("severity != 'Normal-PCR+'")["image_id"])
+
+
+def test_where_no_run_has_learned_the_stored_study_stands_in_and_is_named(toy_cohort, tmp_path, monkeypatch):
+    course.start("smoke")
+    write_cohort(toy_cohort, tmp_path)
+    monkeypatch.setattr(course, "approaches", lambda: ["darkcovidnet"])
+    run = course.run_study
+    monkeypatch.setattr(course, "run_study", lambda *given: run(*given).assign(learned=False))
+    found, facts = course.deep_study(str(tmp_path))
+    assert facts["instead of"].endswith("only 0 of 2 runs have learned") and facts["run"] == "stored: phantom"
+    pd.testing.assert_frame_equal(found, course.deep_study("phantom")[0])
+    easier, facts = course.deep_study(str(tmp_path), without_normal_pcr=True)
+    assert facts["run"] == "stored: phantom-no-pcr" and "Normal-PCR+" not in set(easier["severity"])
+    monkeypatch.setattr(course, "published_studies", list)  # a copy of the course without stored studies
+    assert course.deep_study(str(tmp_path))[1]["run"].startswith("live")
 
 
 def test_networks_that_were_carried_are_those_from_home():
