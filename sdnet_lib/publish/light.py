@@ -6,11 +6,13 @@ import io
 import re
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from sdnet_lib.files import write_bytes
 
 QUALITY = 85  # of WebP, for figures that hold a film
+SHADES = 0.1  # fraction of a drawing that may be neither light, dark nor a strong colour; a film has far more
 COLOURS = 256  # of a figure that is lines and letters; then nothing but rare shades is lost
 DRAWN_BY_A_CELL = re.compile(r"[0-9a-f]{64}")  # the names that MyST-NB gives; others are linked by name, too
 ICON_SCRIPT = re.compile(r"<script[^>]*fontawesome[^>]*>\s*</script>")
@@ -22,7 +24,8 @@ def lighten(html: Path) -> None:
     """Make the pages in the folder `html` light.
 
     Font Awesome's script of 1.4 MB goes, for its style sheet shows the same icons from a font, and keeps only
-    those that a page shows. Fonts are loaded when they are used, not in advance. Figures become WebP.
+    those that a page shows. Fonts are loaded when they are used, not in advance. Figures become WebP. What is
+    drawn is called ``.lines.webp``: the style sheet inverts it on a dark page, as it must not do with a film.
     """
     pages = {file: file.read_text(encoding="utf-8") for file in html.rglob("*.html")}
     smaller = _figures(html / "_images", "".join(pages.values()))
@@ -55,6 +58,13 @@ def small(figure: Image.Image) -> bytes:
     return min(kinds, key=len)
 
 
+def is_drawn(figure: Image.Image) -> bool:
+    """Say whether a figure is lines, letters and areas of colour, and no film is in it."""
+    pixels = np.asarray(figure.convert("RGB")).astype(int)
+    low, high = pixels.min(-1), pixels.max(-1)
+    return bool(((low > 40) & (high < 215) & (high - low < 90)).mean() < SHADES)
+
+
 def _figures(folder: Path, pages: str) -> dict[str, str]:
     """Write a WebP for each PNG that a page shows, unless that is larger; return new names by old ones."""
     smaller = {}
@@ -63,10 +73,11 @@ def _figures(folder: Path, pages: str) -> dict[str, str]:
             continue
         with Image.open(file) as figure:
             stored = small(figure)
+            ending = ".lines.webp" if is_drawn(figure) else ".webp"
         if len(stored) >= file.stat().st_size:
             continue
-        write_bytes(file.with_suffix(".webp"), stored)
-        smaller[file.name] = f"{file.stem}.webp"
+        smaller[file.name] = file.stem + ending
+        write_bytes(folder / smaller[file.name], stored)
         if DRAWN_BY_A_CELL.fullmatch(file.stem):
             file.unlink()
     return smaller

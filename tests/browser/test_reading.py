@@ -166,3 +166,24 @@ def test_without_scripts_and_on_paper_a_picture_stands_there(browser_without_scr
     printed = toy(desk, address, chapter, TOYS[chapter])
     expect(printed.locator("svg, img").first).to_be_visible()
     assert printed.locator("input:visible, button:visible").count() == 0
+
+
+STYLE = "(e, name) => getComputedStyle(e)[name]"
+
+
+def test_on_a_dark_page_drawings_are_dark_and_films_are_not_inverted_or_hidden(chromium, address):
+    with chromium.new_page(color_scheme="dark") as tab:
+        found = toy(tab, address, "09_gradcam", "heat")
+        assert found.locator("img").evaluate_all(
+            "all => all.map(e => getComputedStyle(e).backgroundColor)"
+        ) == (["rgba(0, 0, 0, 0)"] * found.locator("img").count())
+        page = tab.locator("article").evaluate(STYLE, "color")
+        assert found.locator("figcaption p, figcaption").last.evaluate(STYLE, "color") == page
+        drawn, film = (
+            tab.locator(f"article .cell_output > .output > img{kind}, article figure > img{kind}").first
+            for kind in ('[src$=".lines.webp"]', ':not([src$=".lines.webp"])')
+        )
+        assert "invert(1)" in drawn.evaluate(STYLE, "filter")
+        assert "invert" not in film.evaluate(STYLE, "filter")
+        tab.emulate_media(media="print", color_scheme="dark")
+        assert drawn.evaluate(STYLE, "filter") == "none"

@@ -72,6 +72,25 @@ def test_lines_and_letters_keep_their_exact_colours():
         assert np.array_equal(np.asarray(again.convert("RGB")), np.asarray(drawing))
 
 
+def drawing():
+    axes = Image.new("RGB", (300, 200), "white")
+    axes.paste((0, 114, 178), (20, 20, 120, 24))
+    axes.paste((213, 94, 0), (20, 60, 80, 160))
+    axes.paste((170, 210, 230), (100, 60, 160, 160))  # a band around a curve
+    return axes
+
+
+def test_a_drawing_is_told_from_a_film_also_beside_one(html):
+    both = Image.new("RGB", (600, 400), "white")
+    both.paste(film(), (0, 0))
+    drawing().save(html / "_images" / f"{NAME}.png")
+    both.save(html / "_images" / "cohort.png")
+    light.lighten(html)
+    text = (html / "page.html").read_text()
+    assert f"_images/{NAME}.lines.webp" in text and (html / "_images" / f"{NAME}.lines.webp").exists()
+    assert '<img src="_images/cohort.webp">' in text
+
+
 def test_a_picture_one_can_see_through_stays_so():
     drawing = Image.new("RGBA", (100, 50), (0, 0, 0, 0))
     drawing.paste((255, 0, 0, 255), (10, 10, 40, 40))
