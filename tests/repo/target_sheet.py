@@ -109,6 +109,14 @@ def measures() -> Iterator[tuple[str, str]]:
         yield f"chapters with {part}", share(have, len(notebooks))
     install = [line for cell in code for line in cell["source"] if re.match(r"\s*[%!]\s*pip", line)]
     yield "install lines", f"{len(install)}, of the course's own wheel"
+    drawn = [cell for cell in code if "plots." in "".join(cell["source"]) and not tags(cell) & FOLDED]
+    alts = sum(bool(cell["metadata"].get("mystnb", {}).get("image", {}).get("alt")) for cell in drawn)
+    yield "plots with an alt text", share(alts, len(drawn))
+    files = [json.loads(file.read_text("utf-8")) for file in notebooks]
+    compared = [any("nbval-check-output" in tags(cell) for cell in file["cells"]) for file in files]
+    yield "chapters with a result that is compared", share(sum(compared), len(files))
+    timed = sum({"seconds", "megabytes"} <= file["metadata"].keys() for file in files)
+    yield "chapters with seconds and megabytes", share(timed, len(files))
     checks = sum("assert " in "".join(cell["source"]) for cell in code)
     yield "cells that check a result", str(checks)
     glued = len(re.findall(r"\{glue:[a-z]+\}", "".join("".join(cell["source"]) for cell in text)))
