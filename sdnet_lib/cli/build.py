@@ -88,6 +88,8 @@ def _range(text: str) -> tuple[float, float] | None:
     """Return what ``100-140`` says; raise `InputError` for anything else."""
     low, dash, high = text.partition("-")
     try:
-        return (float(low), float(high)) if text else None
+        if not text or float(low) <= float(high):  # which no number that is none is
+            return (float(low), float(high)) if text else None
+        raise ValueError
     except ValueError:
         raise InputError(f"--kvp {text}: write the lowest and the highest, as in 100-140") from None

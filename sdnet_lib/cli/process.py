@@ -23,6 +23,10 @@ TERMINATED = 143  # exit status after SIGTERM
 def begin() -> None:
     """Prepare this process, and remove what killed commands have left."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # like Ctrl-C: nothing goes on or is left
+    try:
+        os.getcwd()
+    except FileNotFoundError:  # libraries end the process in their own words
+        raise InputError("the working directory is gone: change to one that is there") from None
     safe_path()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

@@ -60,9 +60,11 @@ def find_images(folder: Path, pattern: str = "*") -> Found:
     """
     found, left_out = [], Counter()
     for file in sorted(folder.glob(pattern)):
-        if not file.is_file():
+        if file.is_dir():
             continue
-        if any(part.startswith(".") for part in file.relative_to(folder).parts):
+        if not file.is_file():
+            left_out["broken link or pipe"] += 1
+        elif any(part.startswith(".") for part in file.relative_to(folder).parts):
             left_out["hidden"] += 1
         elif file.name == DISC or not (file.suffix.lower() in SUFFIXES or _format_or_none(file)):
             left_out[file.suffix.lower() or "without suffix"] += 1

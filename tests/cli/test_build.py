@@ -57,6 +57,8 @@ def test_one_command_makes_a_release_and_audits_it(source, tmp_path):
         ({"--burnt-in": "perhaps"}, "--burnt-in perhaps: choose from search, absent"),
         ({"--balance": "class,height"}, "--balance height: choose from class, severity, sex, age"),
         ({"--kvp": "much"}, "--kvp much: write the lowest and the highest"),
+        ({"--kvp": "140-100"}, "--kvp 140-100: write the lowest and the highest"),
+        ({"--kvp": "nan-nan"}, "--kvp nan-nan: write the lowest and the highest"),
         ({"--marker": "mask"}, "--marker mask: needs --burnt-in search"),
         ({"-o": "."}, "exists; choose another folder"),
     ],

@@ -137,6 +137,14 @@ def test_an_output_folder_that_cannot_be_made(tmp_path):
     assert err.startswith("sdnet: ") and err.count("\n") == 1
 
 
+def test_a_working_directory_that_is_gone(monkeypatch, capsys, tmp_path):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    code, _, err = run(monkeypatch, capsys, "predict", tmp_path, "-o", tmp_path / "out")
+    assert (code, err) == (2, "sdnet: the working directory is gone: change to one that is there\n")
+
+
 def test_a_full_disk_is_told_in_one_line(monkeypatch, capsys):
     def full(*arguments, **options):
         raise OSError(28, "No space left on device", "/some/file")

@@ -474,6 +474,7 @@ def test_images_are_found_by_what_they_hold(ramp, tmp_path):
     (tmp_path / "notes.txt").write_text("BMW, not a bitmap")
     (tmp_path / "empty.png").touch()
     (tmp_path / "folder.png").mkdir()
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere")
 
     found = find_images(tmp_path)
     assert [file.name for file in found.images] == [
@@ -483,7 +484,7 @@ def test_images_are_found_by_what_they_hold(ramp, tmp_path):
         "empty.png",
         "notes.png.bak",
     ]
-    assert str(found) == "1 .txt, 1 hidden, 1 without suffix"
+    assert str(found) == "1 .txt, 1 broken link or pipe, 1 hidden, 1 without suffix"
     assert str(find_images(tmp_path / "below")) == ""
     below = find_images(tmp_path, "**/*")
     assert tmp_path / "below/d.jpeg" in below.images and below.left_out["hidden"] == 2
