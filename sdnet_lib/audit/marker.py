@@ -13,10 +13,14 @@ EDGE = 0.12  # of the image's edge
 
 
 def region(image_size: int) -> np.ndarray:
-    """Return where a marker is: bool (image_size, image_size)."""
+    """Return the corner with a marker, to the border of the image: bool (image_size, image_size).
+
+    A coarse map is as bright from the middle of its outermost cell to that border, so the rim belongs to the
+    marker: without it, the peak of a map whose hottest cell is the marker's would be a quarter inside.
+    """
     found = np.zeros((image_size, image_size), bool)
-    start, edge = round(AT * image_size), round(EDGE * image_size)
-    found[start : start + edge, start : start + edge] = True
+    end = round(AT * image_size) + round(EDGE * image_size)
+    found[:end, :end] = True
     return found
 
 
@@ -39,7 +43,6 @@ def plant(pixels: np.ndarray, chosen: np.ndarray) -> np.ndarray:
         Which images get the marker.
     """
     planted = pixels.copy()
-    where = region(pixels.shape[-1])
-    edge = round(EDGE * pixels.shape[-1])
-    planted[np.ix_(np.flatnonzero(chosen), *map(np.flatnonzero, (where.any(1), where.any(0))))] = _plate(edge)
+    start, edge = round(AT * pixels.shape[-1]), round(EDGE * pixels.shape[-1])
+    planted[chosen, start : start + edge, start : start + edge] = _plate(edge)
     return planted
