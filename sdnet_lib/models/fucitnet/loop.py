@@ -1,33 +1,41 @@
 """How fastai's loop trains three networks: the classifier is its own, a callback trains the generators.
 
-Each batch moves all three once, by gradients from one forward pass of the generators.
+Each batch moves all three once, by gradients from one forward pass of the generators. Where memory is short,
+what judges the twins sees them part by part, and the generators keep only what goes in and out of their
+blocks, whose maps they compute once more on the way back. Both leave the numbers as they are: the batch
+normalisation of the generators always has the whole batch. What does not fit then is the classifier's batch
+of twins, which `micro_batches` splits, and in the variant ``code`` its statistics when it judges.
 """
 
 from __future__ import annotations
 
+import copy
+import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 
 import torch
 from fastai.callback.core import Callback
 from fastai.callback.fp16 import MixedPrecision
 from fastai.data.core import DataLoaders
-from fastai.learner import Learner
 from fastai.losses import CrossEntropyLossFlat
 from fastai.optimizer import OptimWrapper
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
+from torch.utils.checkpoint import checkpoint
 
 from sdnet_lib.config import pick_device
 from sdnet_lib.data.cohort import LABELS
-from sdnet_lib.models import on_gpu
-from sdnet_lib.models.fucitnet.losses import losses
+from sdnet_lib.models import micro_batches, on_gpu, training_config
+from sdnet_lib.models.fucitnet.losses import Losses, losses
 from sdnet_lib.models.fucitnet.networks import Networks
+from sdnet_lib.models.micro_batches import PartsLearner
 
 # Adam's settings in the authors' code; the paper names none.
 GENERATOR_LR, GENERATOR_DECAY = 1e-4, 1e-4
 CLASSIFIER_LR = 1e-3
+_log = logging.getLogger("sdnet_lib")
 
 
 def fused_accuracy(logits: Tensor, targets: Tensor) -> Tensor:
@@ -60,8 +68,16 @@ class Twins(Callback):
         The paper's lambda.
     variant : str
         See `losses.losses`.
+
+    Attributes
+    ----------
+    frugal : bool
+        Whether the generators compute their maps once more on the way back.
+    parts : int
+        In how many parts twins are judged.
     """
 
+    frugal, parts = False, 1
     order = MixedPrecision.order + 1  # within its autocast
 
     def __init__(self, generators: nn.ModuleList, perceptual: nn.Module, weight: float, variant: str) -> None:
@@ -104,27 +120,83 @@ class Twins(Callback):
     def before_batch(self) -> None:
         """Turn a batch of images into their twins, generator by generator, with the true labels."""
         images = self.x.contiguous(memory_format=torch.channels_last)
-        twins = torch.stack([network(images) for network in self.generators])
         if self.training:
-            self._step(twins, images)
+            if self.train_iter == 0:
+                self._fit_to_memory(images)
+            micro_batches.persist(partial(self._step, images), self._less)
         else:
-            self.rows.append((twins.float() - images).square().mean((0, 2, 3, 4)))
-        self.learn.xb = (twins.detach().flatten(0, 1),)
-        self.learn.yb = (self.y.repeat(len(twins)),)
+            self.made = self._make(self.generators, images)
+            self.rows.append((self.made.float() - images).square().mean((0, 2, 3, 4)))
+        self.learn.xb = (self.made.flatten(0, 1),)
+        self.learn.yb = (self.y.repeat(len(self.made)),)
 
-    def _step(self, twins: Tensor, images: Tensor) -> None:
-        with _judging(self.model, self.variant):
-            terms = losses(twins, images, self.y, self.model, self.perceptual, self.weight, self.variant)
+    def _make(self, generators: nn.ModuleList, images: Tensor) -> Tensor:
+        run = _frugally if self.frugal and self.training else nn.Module.__call__
+        return torch.stack([run(network, images) for network in generators])
+
+    def _step(self, images: Tensor) -> None:
+        made = self._make(self.generators, images)
+        self.made = made.detach()
+        terms, gradients = [], []
+        for rows in torch.arange(len(images)).tensor_split(self.parts):
+            of_part = slice(int(rows[0]), int(rows[-1]) + 1)
+            twins = self.made[:, of_part].requires_grad_()
+            with _judging(self.model, self.variant):
+                terms.append(self._judge(self.model, twins, images[of_part], self.y[of_part]))
+            gradients.append(self._gradient(terms[-1].total, twins))
+            terms[-1] = torch.cat(terms[-1]).detach()
         with torch.autocast(images.device.type, enabled=False):
-            if self.variant == "paper":  # of the sum each has its own gradient
-                self.scaler.scale(terms.total.sum()).backward(inputs=list(self.generators.parameters()))
-            else:
-                for network, total in zip(self.generators, terms.total, strict=True):
-                    self.scaler.scale(total).backward(inputs=list(network.parameters()), retain_graph=True)
+            made.backward(torch.cat(gradients, 1))
             for optimiser in self.optimisers:
                 self.scaler.step(optimiser)
                 optimiser.zero_grad()
-        self.rows.append(torch.cat(terms).detach())
+        self.rows.append(torch.stack(terms).sum(0))
+
+    def _judge(self, classifier: nn.Module, twins: Tensor, images: Tensor, targets: Tensor) -> Losses:
+        return losses(twins, images, targets, classifier, self.perceptual, self.weight, self.variant, self.y)
+
+    def _gradient(self, totals: Tensor, twins: Tensor) -> Tensor:
+        """Return how the twins of each generator change its own total, and no other's."""
+        with torch.autocast(twins.device.type, enabled=False):
+            if self.variant == "paper":  # there it is the gradient of the sum
+                return torch.autograd.grad(self.scaler.scale(totals.sum()), twins)[0]
+            each = (
+                torch.autograd.grad(self.scaler.scale(one), twins, retain_graph=True)[0] for one in totals
+            )
+            return torch.stack([gradient[k] for k, gradient in enumerate(each)])
+
+    def _fit_to_memory(self, images: Tensor) -> None:
+        """Find out, on copies, whether all fits as it is; if not, be frugal, and judge what then fits."""
+
+        def judge(twins: Tensor) -> Losses:
+            classifier, count = copy.deepcopy(self.model), twins.shape[1]
+            with _judging(classifier, self.variant):
+                return self._judge(classifier, twins, images[:count], self.y[:count])
+
+        def step(count: int) -> Losses:
+            return judge(self._make(copy.deepcopy(self.generators), images[:count]))
+
+        if micro_batches.at_once(step, images) < len(images):
+            self._less()
+            twins = torch.stack([images] * len(self.generators)).requires_grad_()
+            most = micro_batches.at_once(lambda count: judge(twins[:, :count]), images)
+            self.parts = min(-(-len(images) // most), self._most_parts(len(images)))
+
+    def _most_parts(self, images: int) -> int:
+        least = training_config.pairs(training_config.LEAST) if self.variant == "code" else 1
+        return max(1, images // least)
+
+    def _less(self) -> None:
+        """Take less memory: first compute maps again, then judge fewer twins at once."""
+        images = len(self.y)
+        if not self.frugal:
+            self.frugal = True
+            _log.warning("memory is short: generators compute their maps twice")
+        elif self.parts < self._most_parts(images):
+            self.parts = min(2 * self.parts, self._most_parts(images))
+            _log.warning("memory is short: twins are judged in %d parts", self.parts)
+        else:
+            raise micro_batches.too_large(images)
 
     def after_batch(self) -> None:
         """Note the classifier's loss after those of the generators."""
@@ -140,19 +212,41 @@ def _judging(classifier: nn.Module, variant: str) -> Iterator[None]:
     pass for this loss and the classifier's, hence the statistics of the batch.
     """
     classifier.train(variant == "code")
-    norms = [part for part in classifier.modules() if isinstance(part, nn.BatchNorm2d)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.momentum = 0.0
-    yield
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
+    with _standing_still(classifier):
+        yield
     classifier.train()
+
+
+@contextmanager
+def _standing_still(network: nn.Module) -> Iterator[None]:
+    """Keep running statistics as they are."""
+    norms = [part for part in network.modules() if isinstance(part, nn.BatchNorm2d)]
+    before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+    for norm in norms:
+        norm.momentum, norm.num_batches_tracked = 0.0, None
+    try:
+        yield
+    finally:
+        for norm, (momentum, count) in zip(norms, before, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, count
+
+
+def _frugally(generator: nn.Sequential, images: Tensor) -> Tensor:
+    """Run a generator that keeps what goes in and out of its blocks alone; they compute twice."""
+    for block in generator:
+        images = checkpoint(
+            block,
+            images,
+            use_reentrant=False,
+            preserve_rng_state=False,
+            context_fn=lambda block=block: (nullcontext(), _standing_still(block)),
+        )
+    return images
 
 
 def learner(
     loaders: DataLoaders, networks: Networks, perceptual: nn.Module, weight: float, variant: str
-) -> Learner:
+) -> PartsLearner:
     """Return fastai's loop over the three networks; see `Twins` for how they share it.
 
     Parameters
@@ -165,7 +259,7 @@ def learner(
     device = pick_device()
     for network in (networks, perceptual):
         network.to(device, memory_format=torch.channels_last)
-    return Learner(
+    return PartsLearner(
         loaders,
         networks.classifier,
         loss_func=CrossEntropyLossFlat(weight=_class_weights(loaders) if variant == "code" else None),

@@ -21,7 +21,10 @@ VARIATION = 2e-8  # in the authors' code only
 
 
 class Losses(NamedTuple):
-    """The terms of equation 1, each (k,): unweighted, averaged over the batch; and their weighted sum."""
+    """The terms of equation 1, each (k,): unweighted, averaged over the batch; and their weighted sum.
+
+    Those of a part of a batch are what it adds to the whole.
+    """
 
     mse: Tensor
     perceptual: Tensor
@@ -76,6 +79,7 @@ def losses(
     perceptual: nn.Module,
     weight: float,
     variant: str = "paper",
+    whole: Tensor | None = None,
 ) -> Losses:
     """Return L_MSE + 0.006 L_perceptual + lambda L_CE(y == k) of each generator.
 
@@ -101,23 +105,29 @@ def losses(
         ``code`` adds total variation, and divides lambda by the number of generators (see `cross_entropies`).
         There the classifier is in train mode, so that its batch statistics tie the generators together: the
         gradient of a generator is that of its own total, no longer that of their sum.
+    whole : int Tensor, optional
+        The classes of the whole batch, if this is a part of it.
     """
+    whole = targets if whole is None else whole
+    share = len(targets) / len(whole)
     features = perceptual(twins.flatten(0, 1)).unflatten(0, twins.shape[:2])
     with torch.no_grad():
         wanted = perceptual(images)
     logits = classifier(twins.flatten(0, 1)).unflatten(0, twins.shape[:2])
     terms = (
-        _mean_square(twins.float() - images.float()),  # float16 on a GPU: too coarse for a mean of squares
-        _mean_square(features.float() - wanted.float()),
-        cross_entropies(logits, targets, variant),
+        share * _mean_square(twins.float() - images.float()),  # float16 is too coarse for a mean of squares
+        share * _mean_square(features.float() - wanted.float()),
+        cross_entropies(logits, targets, variant, whole),
     )
     total = terms[0] + PERCEPTUAL * terms[1] + weight * terms[2]
     if variant == "code":
-        total = total + VARIATION * total_variation(twins)
+        total = total + VARIATION * share * total_variation(twins)
     return Losses(*terms, total)
 
 
-def cross_entropies(logits: Tensor, targets: Tensor, variant: str = "paper") -> Tensor:
+def cross_entropies(
+    logits: Tensor, targets: Tensor, variant: str = "paper", whole: Tensor | None = None
+) -> Tensor:
     """Return L_CE(y == k): how far the images of class k, and no others, still are from k.
 
     Parameters
@@ -130,14 +140,18 @@ def cross_entropies(logits: Tensor, targets: Tensor, variant: str = "paper") -> 
         ``paper``: the mean over what generator k made of class k. ``code``: the mean over what all generators
         made of class k. Of that only what generator k made moves it, but for the classifier's batch
         statistics, so that there lambda weighs half as much with two generators.
+    whole : int Tensor, optional
+        The classes of the whole batch, if this is a part of it.
 
     Returns
     -------
     Tensor, (k,)
         0 for a class that the batch lacks.
     """
-    of_class = F.one_hot(targets, logits.shape[-1]).float()
-    means = -(logits.log_softmax(-1) * of_class).sum(1) / of_class.sum(0).clamp(min=1)  # generator x class
+    of_class, all_classes = (
+        F.one_hot(one, logits.shape[-1]).float() for one in (targets, targets if whole is None else whole)
+    )
+    means = -(logits.log_softmax(-1) * of_class).sum(1) / all_classes.sum(0).clamp(min=1)  # generator x class
     return means.diagonal() if variant == "paper" else means.mean(0)
 
 

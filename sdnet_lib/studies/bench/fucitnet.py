@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from torch.utils.benchmark import Timer
 from torch.utils.benchmark.utils.timer import timer
 
-from sdnet_lib.config import pick_device
+from sdnet_lib.config import memory_kept, pick_device
 from sdnet_lib.data.cohort import LABELS
 from sdnet_lib.models.batches import loader
 from sdnet_lib.models.fucitnet import loop
@@ -236,7 +236,7 @@ def _run_ours(batch: int, image_size: int, steps: int) -> tuple[float, int]:
     batches = loader(*_data(batch, image_size, steps + 2), UNCHANGED, batch)
     clock = _Clock()
     training = loop.learner(DataLoaders(batches, batches), networks, features, WEIGHT, "paper")
-    with training.no_bar(), training.no_logging():
+    with training.no_bar(), training.no_logging(), memory_kept():  # as `one_thread` has it
         training.fit(1, cbs=clock)
     return float(np.diff(clock.times)[2:].mean()), clock.counter.get_total_flops()  # as `_seconds` does
 
@@ -244,6 +244,10 @@ def _run_ours(batch: int, image_size: int, steps: int) -> tuple[float, int]:
 def _run_plain(batch: int, image_size: int, steps: int) -> tuple[float, int]:
     device = pick_device()
     networks, features = _setting("paper", device)
+    for block in [*networks.generators.modules()]:
+        for name, part in block.named_children():
+            if isinstance(part, nn.PReLU):  # torch's own, as one would first write it
+                setattr(block, name, nn.PReLU())
     trained = [networks.classifier, *networks.generators]
     optimisers = [torch.optim.Adam(network.parameters(), 1e-4) for network in trained]
     pixels, labels = _data(batch, image_size, 1)

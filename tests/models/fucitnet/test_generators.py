@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import nn
 
 from sdnet_lib.files import InputError
 from sdnet_lib.models.fucitnet import generators
@@ -42,3 +43,16 @@ def test_the_authors_variant_normalises_each_image_by_itself_in_training():
 def test_an_unknown_variant_is_refused():
     with pytest.raises(InputError, match="unknown variant 'best': choose one of paper, code"):
         generators.generator("best")
+
+
+def test_the_way_back_through_a_prelu_is_torch_s():
+    torch.manual_seed(0)
+    x = torch.randn(2, 4, 8, 8).contiguous(memory_format=torch.channels_last)
+    x[0, 0, 0] = 0.0
+    gradients = []
+    for kind in (generators.PReLU, nn.PReLU):
+        network, given = kind(init=0.3), x.clone(memory_format=torch.preserve_format).requires_grad_()
+        network(given).pow(3).sum().backward()
+        gradients.append((given.grad, network.weight.grad))
+    assert torch.equal(gradients[0][0], gradients[1][0])
+    assert torch.allclose(gradients[0][1], gradients[1][1], rtol=1e-5)
