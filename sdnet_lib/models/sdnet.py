@@ -15,8 +15,8 @@ from sdnet_lib.config import Profile
 from sdnet_lib.models import classifier, fusion
 from sdnet_lib.models.backbones import Normalise, available_weights
 from sdnet_lib.models.fucitnet import twins
-from sdnet_lib.models.fucitnet.approach import in_colour, run_generator, shared_generators
-from sdnet_lib.models.fucitnet.generators import generator
+from sdnet_lib.models.fucitnet.approach import in_colour, shared_generators
+from sdnet_lib.models.fucitnet.generators import generator, run_generator
 from sdnet_lib.models.predictors import Columns, Predictor, softmax
 from sdnet_lib.models.task import Task
 

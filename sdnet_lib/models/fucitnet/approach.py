@@ -12,10 +12,10 @@ from sdnet_lib.code_version import code_version
 from sdnet_lib.config import Profile
 from sdnet_lib.data.cohort import LABELS
 from sdnet_lib.models.fucitnet import networks, training, twins
+from sdnet_lib.models.fucitnet.generators import run_generator
 from sdnet_lib.models.predictors import Columns, Predictor, softmax
 from sdnet_lib.models.task import Task
 
-FEW = 2  # images that a generator sees at once on a CPU
 ANSWERS = {label: slice(place, None, len(LABELS)) for place, label in enumerate(LABELS)}  # to both twins
 
 
@@ -50,12 +50,6 @@ class Fucitnet(Predictor):
 def in_colour(images: Tensor) -> Tensor:
     """Repeat grey images, (n, 1, height, width), in three channels."""
     return images.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
-
-
-def run_generator(generator: nn.Module, colours: Tensor) -> Tensor:
-    """Run a generator; on a CPU a few images at a time, whose many maps then stay in its cache."""
-    few = FEW if colours.device.type == "cpu" else len(colours)
-    return torch.cat([generator(part) for part in colours.split(few)])
 
 
 def shared_generators(task: Task) -> twins.Fitted:

@@ -17,6 +17,7 @@ from sdnet_lib.files import InputError
 
 VARIANTS = ("paper", "code")  # of everything that the paper and its authors' code do differently
 MAPS = 64
+FEW = 2  # images that a trained generator sees at once on a CPU
 COLOURS = 3
 
 
@@ -101,6 +102,12 @@ def generator(variant: str = "paper") -> nn.Sequential:
     else:
         _scale_at_random(network)
     return network
+
+
+def run_generator(generator: nn.Module, colours: Tensor) -> Tensor:
+    """Run a trained generator; on a CPU a few images at a time, whose many maps then stay in its cache."""
+    few = FEW if colours.device.type == "cpu" else len(colours)
+    return torch.cat([generator(part) for part in colours.split(few)])
 
 
 def check_variant(variant: str) -> None:

@@ -25,6 +25,7 @@ from sdnet_lib.data.cohort import write_cohort
 from sdnet_lib.data.images import ImageError, write_picture
 from sdnet_lib.data.pixels import read_pixels
 from sdnet_lib.files import InputError, one_line, write_json
+from sdnet_lib.models.fucitnet.generators import run_generator
 from sdnet_lib.models.fucitnet.networks import start
 
 BATCH = 16
@@ -90,7 +91,7 @@ def through(pair: Sequence[nn.Module], pixels: np.ndarray, batch: int = BATCH) -
             grey = torch.from_numpy(pixels[first : first + batch]).to(device)[:, None] / 255
             images = grey.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
             for place, generator in enumerate(generators):
-                twins = generator(images).float().clamp(0, 1)
+                twins = run_generator(generator, images).float().clamp(0, 1)
                 result[first : first + batch, place] = twins.half().cpu().numpy()
     return result
 

@@ -26,6 +26,7 @@ from sdnet_lib.models import classifier
 from sdnet_lib.models.fucitnet.generators import generator
 from sdnet_lib.models.fucitnet.twins import through
 from sdnet_lib.models.predictors import Single, to_images
+from sdnet_lib.models.training_config import TrainingConfig
 from sdnet_lib.phantom import cohorts
 from sdnet_lib.studies import crossval
 from sdnet_lib.studies.study import Study
@@ -99,11 +100,13 @@ def _network(backbone: str = "resnet18", image_size: int | None = None) -> Singl
 def _fit(given: list[pd.DataFrame], _: Path) -> Round:
     sizes = replace(get_profile("smoke"), image_size=_size(), epochs=1, backbone="resnet18", weights="none")
 
+    network, config = _network().network, TrainingConfig(batch=sizes.batch)  # made before, as the plain one
+
     def work(turn: int) -> int:
         rows = np.arange(len(given[turn]))
         pixels = read_pixels(given[turn], _size())
         learner = classifier.learner(
-            given[turn], rows, rows[:4], profile=sizes, weights="none", pixels=pixels
+            given[turn], rows, rows[:4], profile=sizes, model=network, config=config, pixels=pixels
         )
         classifier.fit(learner, sizes)
         return len(rows)
