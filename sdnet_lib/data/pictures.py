@@ -14,6 +14,11 @@ from sdnet_lib.data.formats import END, ImageError, check_size, jpeg_frame
 
 PILLOW = {"PNG": "PNG", "JPEG": "JPEG", "TIFF": "TIFF", "WebP": "WEBP", "BMP": "BMP", "JPEG 2000": "JPEG2000"}
 ORIENTATION = 0x0112  # tag of EXIF and of TIFF
+TURNED = (
+    b"eXIf",
+    b"Raw profile type",
+    b"XML:com.adobe.xmp",
+)  # where a PNG, before or after its pixels, has it
 # To put it upright: rows reversed, columns reversed, then rows and columns exchanged.
 UPRIGHT = {2: (0, 1, 0), 3: (1, 1, 0), 4: (1, 0, 0), 5: (0, 0, 1), 6: (1, 0, 1), 7: (1, 1, 1), 8: (0, 1, 1)}
 ALPHA = (1, 2)  # extra samples of a TIFF that are transparency
@@ -135,7 +140,10 @@ def _read_by_imagecodecs(path: Path, kind: str) -> tuple[np.ndarray, list[str], 
         deep = content[24] == 16 if kind == "PNG" else picture.mode not in ("L", "LA")
         channels = 4 if picture.mode == "P" else len(picture.getbands()) + ("transparency" in picture.info)
         check_size(path, picture.height, picture.width, 4 + channels * (1 + deep))
-        notes, orientation = _pages(getattr(picture, "n_frames", 1)), _orientation(picture)
+        notes = _pages(getattr(picture, "n_frames", 1))
+        # Asked for what a PNG does not say, Pillow looks behind its pixels and decodes them for that.
+        may_be_turned = kind != "PNG" or any(word in content for word in TURNED)
+        orientation = _orientation(picture) if may_be_turned else 1
         mode = f"{picture.mode};16" if deep and kind == "PNG" and channels > 1 else picture.mode
     decode = imagecodecs.png_decode if kind == "PNG" else imagecodecs.jpeg2k_decode
     return upright(_of_channels(path, decode(content)), orientation), notes, mode

@@ -1,5 +1,6 @@
 """Every kind of chest X-ray file gives the same grey picture; every bad one gives one line."""
 
+import io
 import pickle
 import struct
 import warnings
@@ -178,6 +179,20 @@ def test_orientation_is_undone(orientation, suffix, ramp, tmp_path):
     exif[0x0112] = orientation
     path = tmp_path / f"a.{suffix}"
     stored.save(path, exif=exif, **({"quality": 95} if suffix in ("jpg", "webp") else {}))
+    assert np.abs(read_gray(path) - ramp).mean() < 0.02
+
+
+def test_orientation_behind_the_pixels_of_a_png_is_undone(ramp, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    content = io.BytesIO()
+    Image.fromarray(eight(ramp)[::-1, ::-1]).save(content, "PNG", exif=exif)
+    content = content.getvalue()
+    start = content.index(b"eXIf") - 4
+    end = start + 12 + int.from_bytes(content[start : start + 4], "big")
+    last = content.index(b"IEND") - 4
+    path = tmp_path / "a.png"
+    path.write_bytes(content[:start] + content[end:last] + content[start:end] + content[last:])
     assert np.abs(read_gray(path) - ramp).mean() < 0.02
 
 
