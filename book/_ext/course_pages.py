@@ -26,6 +26,7 @@ STEPS = {
     "07_printed_tables": "tables",
     "08_thresholds": "thresholds",
     "09_gradcam": "reasons",
+    "10_audit_your_data": "audit",
 }
 WORDS_A_MINUTE = 150  # of a text that one thinks about
 # controls whose name for a screen reader is missing, or is not what they show; what is put in place of each

@@ -14,11 +14,8 @@ from sdnet_lib.data.formats import END, ImageError, check_size, jpeg_frame
 
 PILLOW = {"PNG": "PNG", "JPEG": "JPEG", "TIFF": "TIFF", "WebP": "WEBP", "BMP": "BMP", "JPEG 2000": "JPEG2000"}
 ORIENTATION = 0x0112  # tag of EXIF and of TIFF
-TURNED = (
-    b"eXIf",
-    b"Raw profile type",
-    b"XML:com.adobe.xmp",
-)  # where a PNG, before or after its pixels, has it
+# where a PNG, before or behind its pixels, says how it was turned
+TURNED = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp")
 # To put it upright: rows reversed, columns reversed, then rows and columns exchanged.
 UPRIGHT = {2: (0, 1, 0), 3: (1, 1, 0), 4: (1, 0, 0), 5: (0, 0, 1), 6: (1, 0, 1), 7: (1, 1, 1), 8: (0, 1, 1)}
 ALPHA = (1, 2)  # extra samples of a TIFF that are transparency

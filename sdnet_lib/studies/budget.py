@@ -207,6 +207,7 @@ def book(profile: Profile, setting: Setting) -> Iterator[tuple[str, Cost]]:
         "07": Cost(),
         "08": Cost(),
         "09": _chapter_9(chapters.sizes(profile, 9), setting),
+        "10": Cost(),
     }
     for number, cost in own.items():
         images, size = chapters.sizes(profile, int(number)).images, profile.image_size

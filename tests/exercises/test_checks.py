@@ -53,7 +53,8 @@ def test_a_function_that_returns_nothing_or_stops_is_told_so():
 
 
 @pytest.mark.parametrize(
-    "number", ["1.1", "2.2", "3.1", "4.1", "5.1", "6.1", "6.2", "7.1", "7.2", "8.1", "8.2", "9.1"]
+    "number",
+    ["1.1", "2.2", "3.1", "4.1", "5.1", "6.1", "6.2", "7.1", "7.2", "8.1", "8.2", "9.1", "10.1", "10.2"],
 )
 @pytest.mark.parametrize("answer", ["?", [], {}, "a b", (1, 2), np.ones(3), float("nan"), lambda *_: "?"])
 def test_whatever_is_handed_in_gets_one_sentence(number, answer):
@@ -180,7 +181,32 @@ def energy(heat, region):
     return heat[region].sum() / heat.sum() if heat.any() else float("nan")
 
 
+def torn(table):
+    parts = table.groupby("patient_id")["split"].nunique()
+    return sorted(parts[parts > 1].index)
+
+
 FUNCTIONS = {
+    "10.1": (
+        lambda p, q: (1 + p - q) / 2,
+        [
+            (lambda p, q: p * (1 - q), "two kinds of them"),
+            (lambda p, q: (1 + q - p) / 2, "more suspect"),
+            (lambda p, q: p - q, "one half"),
+            (lambda p, q: 0.7, "Four cases"),
+        ],
+    ),
+    "10.2": (
+        torn,
+        [
+            (lambda t: t, "A list is wanted"),
+            (lambda t: sorted(t["patient_id"][t["patient_id"].duplicated()].unique()), "count parts"),
+            (lambda t: [*torn(t), *torn(t)], "once"),
+            (lambda t: torn(t)[:1], "more than one different"),
+            (lambda t: torn(t)[::-1], "Sorted"),
+            (lambda t: ["a", "c"], "an empty list"),
+        ],
+    ),
     "3.1": (
         dice,
         [

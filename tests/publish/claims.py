@@ -143,6 +143,13 @@ CLAIMS: Mapping[str, tuple[Claim, ...]] = {
         Claim("some map misses the plate", lambda n: n["acquit"] != "none"),
         Claim("the plate is inside some crops", lambda n: n.number("in_crops") > 0),
     ),
+    "10": (
+        Claim("a planted marker condemns the cohort", lambda n: n["faulty"] == "red"),
+        Claim("and is called by its name", lambda n: "marker" in n["named"].split(", ")),
+        Claim(
+            "after the repair it knows nothing", lambda n: n["left"] == "nothing" or n.number("left") < 0.65
+        ),
+    ),
 }
 
 

@@ -37,7 +37,7 @@ def test_no_solution_is_left_and_every_exercise_is(stripped):
         code = "\n".join(sources(copy))
         assert solved and all(cell.source not in code for cell in solved)
         assert "course.confirm" not in code
-        numbers = re.findall(r"Exercise (\d\.\d)\n:class", "\n".join(sources(copy, "markdown")))
+        numbers = re.findall(r"Exercise (\d+\.\d)\n:class", "\n".join(sources(copy, "markdown")))
         assert len(solved) == len(numbers) == len(classroom.ASKED.findall(code))
 
 
@@ -175,6 +175,6 @@ def test_the_commands(monkeypatch, capsys, tmp_path):
 
 def test_seconds_and_memory_for_instructors_are_those_noted_in_the_notebooks():
     page = (ROOT / "book" / "instructors.md").read_text()
-    rows = re.findall(r"(?m)^\| (\d)\. [^|]+\| \d+ min \| (\d+) \| ([\d,]+) \|", page)
-    noted = [(path.name[1], nbformat.read(path, 4).metadata) for path in NOTEBOOKS]
+    rows = re.findall(r"(?m)^\| (\d+)\. [^|]+\| \d+ min \| (\d+) \| ([\d,]+) \|", page)
+    noted = [(str(int(path.name[:2])), nbformat.read(path, 4).metadata) for path in NOTEBOOKS]
     assert rows == [(number, str(of["seconds"]), f"{of['megabytes']:,}") for number, of in noted]

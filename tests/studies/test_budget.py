@@ -112,7 +112,7 @@ def test_full_fits_a_free_colab_gpu():
 def test_the_plan_has_a_row_for_each_chapter_and_names_its_device():
     lines = plan.describe(get_profile("smoke"), "t4").splitlines()
     assert lines[0].startswith("profile smoke on T4: 20 TFLOP/s, 15 GB")
-    assert [line[:2] for line in lines[3:-1]] == [f"0{number}" for number in range(1, 10)]
+    assert [line[:2] for line in lines[3:-1]] == [f"{number:02}" for number in range(1, 11)]
 
 
 def test_the_device_at_hand_is_measured():
