@@ -198,7 +198,7 @@ def one_thread() -> Iterator[None]:
 def memory_kept() -> Iterator[None]:
     """Let a process on Linux keep freed memory for its next step, and hand it back only at the end.
 
-    Else each step of a training gets its pages anew, and the system clears them first: a tenth of its time.
+    Else each step of a training gets its pages anew, and the system clears them first.
     """
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     tunable = hasattr(libc, "mallopt")  # not every C library is

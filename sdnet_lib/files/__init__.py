@@ -29,13 +29,15 @@ def one_line(error: BaseException) -> str:
 
 def check_place(folder: str | Path) -> None:
     """Raise `InputError` if a folder can neither be written nor made."""
-    place = Path(os.path.abspath(folder))
+    wanted = place = Path(os.path.abspath(folder))
     while not os.path.lexists(place):
         place = place.parent
+    named_so = str(folder) if place == wanted else f"{folder}: {place}"
     if not place.is_dir():
-        raise InputError(f"{folder}: {place} is no folder")
+        raise InputError(f"{named_so} is no folder")
     if not os.access(place, os.W_OK | os.X_OK):
-        raise InputError(f"{folder}: {place} cannot be written by you")
+        read_only = os.statvfs(place).f_flag & os.ST_RDONLY
+        raise InputError(f"{named_so}: {os.strerror(errno.EROFS if read_only else errno.EACCES)}")
 
 
 @contextmanager

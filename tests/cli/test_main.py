@@ -132,7 +132,7 @@ def test_data_list_names_the_registered_sets(monkeypatch, capsys):
 
 def test_an_output_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    code, _, err = sdnet("phantom", "--n", 2, "--size", 32, "-o", tmp_path / "file" / "cohort")
+    code, _, err = sdnet("phantom", "--n", 2, "--size", 64, "-o", tmp_path / "file" / "cohort")
     assert code == 2
     assert err.startswith("sdnet: ") and err.count("\n") == 1
 

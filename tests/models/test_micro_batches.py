@@ -103,12 +103,12 @@ def test_batch_normalisation_never_trains_on_fewer_than_sixteen_images(batch, si
 def test_parts_are_as_large_as_the_free_memory_lets_them(monkeypatch, caplog):
     with Limit(np.inf) as memory:
         whole = trained(deep(), batch=64)
-    for part_of_it, least, most in ((0.8, 20, 40), (0.5, 7, 20)):
+    for part_of_it, least in ((0.8, 20), (0.5, 7)):
         caplog.clear()
         with Limit(part_of_it * memory.peak) as short:
             monkeypatch.setattr(batches, "free_memory", short.free)
             learner = trained(deep(), batch=64)
-        assert least < learner.part < most
+        assert least < learner.part < part_of_it * 64  # for the weights take their part, too
         assert len(caplog.messages) == 1  # it was chosen, not found out by failing
         assert torch.allclose(weights(learner.model), weights(whole.model), atol=1e-6)
 

@@ -3,7 +3,9 @@
 Light runs of one study, on clusters of 1, 2 and 4 nodes of one CPU each, on this machine. *Of linear* is the
 time of one worker over that of all, by as many of them as there are CPUs. *In runs* is the part of the
 workers' time in which they train and test, from the moment when each has done its first run: the rest is
-sending, writing and waiting. It is fair on a busy machine too, where nothing is linear.
+sending, writing and waiting. It is fair on a busy machine too, where nothing is linear. *A run* is the mean
+time of one, from then on: what it grows by is lost to the processor, whose threads share a core. The second
+of each two rows has the same runs in as many processes without Ray; starting them counts.
 """
 
 import os
@@ -15,7 +17,7 @@ from pathlib import Path
 
 from sdnet_lib.config import get_profile
 from sdnet_lib.phantom.cohorts import homogeneous
-from sdnet_lib.studies import cluster, ray_connection
+from sdnet_lib.studies import cluster, crossval, ray_connection
 from sdnet_lib.studies.study import Study
 
 WORKERS = (1, 2, 4)
@@ -40,30 +42,41 @@ def took(study: Study, workers: int) -> float:
             found.shutdown()
 
 
-def in_runs(study: Study, workers: int) -> float:
-    """Return which part of the workers' time runs take, once each worker has done one."""
+def took_plainly(study: Study, workers: int) -> float:
+    """Return the seconds that a study takes in so many processes; starting them counts."""
+    start = time.monotonic()
+    crossval.run_study(study, [APPROACH], workers)
+    return time.monotonic() - start
+
+
+def in_runs(study: Study, workers: int) -> tuple[float, float]:
+    """Return which part of the workers' time runs take, and a run's seconds, once each has done one."""
     plan = study.plan([APPROACH])
     ends = [study.path(run, ".json").stat().st_mtime for run in study.runs([APPROACH])]
     plan = plan.assign(end=ends).sort_values("end")
     later, started = plan.iloc[workers:], plan["end"].iloc[workers - 1]
-    return later["seconds"].sum() / workers / (later["end"].iloc[-1] - started)
+    return later["seconds"].sum() / workers / (later["end"].iloc[-1] - started), later["seconds"].mean()
 
 
 def main(runs: int) -> None:
     """Print a row for each number of workers."""
     os.environ.update(ray_connection.SETTINGS)
-    cpus, alone = os.cpu_count(), 0.0
+    cpus, alone = os.cpu_count(), {}
     print(f"{runs} runs, {cpus} CPUs (threads of the processor count as CPUs)")
-    print(f"{'workers':>8}{'seconds':>10}{'of linear':>11}{'in runs':>10}", flush=True)
+    heads = ("workers", "seconds", "of linear", "in runs", "a run")
+    print(f"{'':10}" + "".join(f"{head:>11}" for head in heads), flush=True)
     with tempfile.TemporaryDirectory() as folder:
         cohort = homogeneous(PROFILE.images, 0, Path(folder) / "cohort", size=PROFILE.radiograph_size)
         profile = replace(PROFILE, repeats=runs // PROFILE.folds)
         for workers in WORKERS:
-            study = Study(Path(folder) / f"runs-{workers}", cohort, profile)
-            seconds = took(study, workers)
-            alone = alone or seconds
-            linear = alone / min(workers, cpus) / seconds
-            print(f"{workers:8}{seconds:10.1f}{linear:11.2f}{in_runs(study, workers):10.2f}", flush=True)
+            for name, measure in (("Ray", took), ("processes", took_plainly)):
+                study = Study(Path(folder) / f"{name}-{workers}", cohort, profile)
+                seconds = measure(study, workers)
+                linear = alone.setdefault(name, seconds) / min(workers, cpus) / seconds
+                part, mean = in_runs(study, workers)
+                print(
+                    f"{name:10}{workers:11}{seconds:11.1f}{linear:11.2f}{part:11.2f}{mean:11.2f}", flush=True
+                )
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ class PerImageNorm(nn.BatchNorm2d):
 class PReLU(nn.PReLU):
     """torch's, with the same gradient in operations that a CPU does on many numbers at a time.
 
-    Its own way back does one after the other there, which took a twelfth of a training step.
+    Its own way back does one after the other there.
     """
 
     def forward(self, x: Tensor) -> Tensor:
