@@ -87,11 +87,8 @@ def _read_by_pillow(path: Path, kind: str) -> tuple[np.ndarray, list[str], str]:
 
 def _grey_of_eight_bits(picture: Image.Image) -> np.ndarray:
     transparent = picture.has_transparency_data or picture.mode in TRANSPARENT
-    if picture.format == "BMP" and transparent and picture.getextrema()[3] == (0, 0):
-        transparent, picture = (
-            False,
-            picture.convert("RGB"),
-        )  # its fourth byte is often empty
+    if picture.format == "BMP" and transparent and picture.getextrema()[3] == (0, 0):  # often left empty
+        transparent, picture = False, picture.convert("RGB")
     image = np.empty((picture.height, picture.width), np.float32)
     for top in range(0, picture.height, grey_levels.ROWS):
         strip = picture.crop((0, top, picture.width, min(top + grey_levels.ROWS, picture.height)))
