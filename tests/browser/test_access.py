@@ -19,8 +19,14 @@ def axe():
     return (resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
 
 
+# the theme fades its colours in: in between they have little contrast
+SETTLED = """() => Promise.allSettled(document.getAnimations()
+    .filter(one => one instanceof CSSTransition).map(one => one.finished)).then(() => true)"""
+
+
 def findings(tab, url, axe):
     tab.goto(url)
+    tab.evaluate(SETTLED)
     tab.evaluate(axe)
     return tab.evaluate(FIND, OPTIONS)
 
