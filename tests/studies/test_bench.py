@@ -60,7 +60,8 @@ def test_stages_are_measured_beside_their_plain_way(tmp_path):
     found = measure.bench(["read", "explain"], images=4, rounds=2)
     for name, row in found["stages"].items():
         assert row["ratio"] == pytest.approx(row["images_per_second"] / row["plain"])
-        assert row["images_per_second"] > 0 and row["memory"] > 0
+        # memory that the process kept from before serves four images, too
+        assert row["images_per_second"] > 0 and row["memory"] >= 0
         computes = name != "read"  # there torch computes little
         assert (row["of_flops"] > 0 and row["of_bytes"] > 0) == computes
     lines = measure.as_text(found).splitlines()[3:]
