@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from joblib import cpu_count
 from tqdm import tqdm
 
 from sdnet_lib.data import images
@@ -59,7 +60,7 @@ def read_pixels(cohort: pd.DataFrame, image_size: int, prepare: Prepare = squeez
         path = Path(file)
         return _read(file, image_size, prepare, path.stat().st_mtime_ns if path.exists() else 0)
 
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(cpu_count()) as pool:  # each thread has a decoder of its own to start
         rows = pool.map(read, cohort["file"])
         return np.stack(list(tqdm(rows, "reading images", len(cohort), disable=None, leave=False)))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ from itertools import islice
 import numpy as np
 import pandas as pd
 import torch
+from joblib import cpu_count
 from scipy import ndimage
 
 from sdnet_lib.config import pick_device
@@ -21,7 +21,7 @@ from sdnet_lib.lungs.unet import IMAGE_SIZE, load, normalise
 
 SPECK = 0.05  # of the largest component: a smaller one is no second lung
 BATCH = 4  # images that the network sees at once
-THREADS = os.cpu_count() or 1  # that read and segment images side by side
+THREADS = cpu_count()  # that read and segment images side by side
 
 
 def lung_mask(model: torch.nn.Module, image: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sdnet_lib.data import images
+from sdnet_lib.data import decoder, images
 from sdnet_lib.data.pixels import read_pixels
 
 
@@ -23,3 +23,14 @@ def test_pixels_come_in_the_cohort_s_order_and_a_changed_file_is_read_again(tmp_
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(images.ImageError, match=r"gone\.png"):
         read_pixels(pd.DataFrame({"file": [str(tmp_path / "gone.png")]}), 16)
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_no_more_decoders_are_started_than_there_are_cores_to_use(cores, tmp_path, monkeypatch):
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", str(cores))  # as containers and the chapters of a book limit them
+    monkeypatch.setattr(decoder, "_idle", [])
+    for k in range(12):
+        images.write_gray(tmp_path / f"{k}.png", np.full((64, 64), k / 12))
+    read_pixels(pd.DataFrame({"file": [str(tmp_path / f"{k}.png") for k in range(12)]}), 8)
+    assert 1 <= len(decoder._idle) <= cores
+    decoder._end_all()
