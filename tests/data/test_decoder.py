@@ -60,7 +60,8 @@ def child_that(code, monkeypatch):
 def test_the_end_of_the_child_is_an_error_of_the_file(code, reason, film, monkeypatch):
     with monkeypatch.context() as patch:
         child_that(code, patch)
-        patch.setattr(decoder, "PATIENCE", 0.2)
+        if "sleep" in code:  # a busy machine may take longer to start any other child
+            patch.setattr(decoder, "PATIENCE", 0.2)
         with pytest.raises(ImageError) as caught:
             read_gray(film)
     assert reason in str(caught.value) and caught.value.path == film

@@ -27,10 +27,10 @@ def test_a_missing_file_is_named(tmp_path):
 
 @pytest.mark.parametrize("cores", [1, 2])
 def test_no_more_decoders_are_started_than_there_are_cores_to_use(cores, tmp_path, monkeypatch):
-    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", str(cores))  # as containers and the chapters of a book limit them
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", str(cores))  # as the chapters of a book set it
     monkeypatch.setattr(decoder, "_idle", [])
     for k in range(12):
-        images.write_gray(tmp_path / f"{k}.png", np.full((64, 64), k / 12))
+        images.write_gray(tmp_path / f"{k}.png", np.linspace(0, 1, 64 * 64).reshape(64, 64))
     read_pixels(pd.DataFrame({"file": [str(tmp_path / f"{k}.png") for k in range(12)]}), 8)
     assert 1 <= len(decoder._idle) <= cores
     decoder._end_all()
