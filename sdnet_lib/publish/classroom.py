@@ -6,22 +6,31 @@ and no second file has to travel with it.
 
 from __future__ import annotations
 
+import logging
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import nbformat
 from nbformat import NotebookNode
 
-from sdnet_lib.files import InputError, write_text
+from sdnet_lib.files import InputError, one_line, write_text
+from sdnet_lib.publish import build, plain
 from sdnet_lib.publish.notebooks import SOLUTION
 
 ASKED = re.compile(r"course\.check\(\s*[\"'](\d+\.\d+)[\"']")
 SAID = re.compile(r"^Exercise (\d+\.\d+): (.*)$", re.MULTILINE)
 NOT_RUN = "not run"
+T = TypeVar("T")
+REFERENCES = build.PACKAGE.parent / "book" / "references.bib"
 
 
 def strip(notebooks: list[Path], folder: Path) -> list[Path]:
-    """Write copies of `notebooks` without their solutions to `folder`; return the copies.
+    """Write plain copies of `notebooks` without their solutions to `folder`; return the copies.
+
+    They may be sources of the course or plain already, such as what came back from Colab.
 
     Raises
     ------
@@ -30,14 +39,24 @@ def strip(notebooks: list[Path], folder: Path) -> list[Path]:
     """
     copies = []
     for notebook in notebooks:
-        source, copy = _read(notebook), folder / notebook.name
+        text, copy = _read(notebook, partial(_unsolved, name=notebook.name)), folder / notebook.name
         if copy.resolve() == notebook.resolve():
             raise InputError(f"{notebook}: the copy would replace it; choose another folder with -o")
-        source.cells = [cell for cell in source.cells if SOLUTION not in cell.metadata.get("tags", [])]
-        folder.mkdir(parents=True, exist_ok=True)
-        write_text(copy, nbformat.writes(source))
+        write_text(copy, text)
         copies.append(copy)
     return copies
+
+
+def _unsolved(notebook: NotebookNode, name: str) -> str:
+    """Return a notebook as a plain one without solutions, which are folded text where it is plain already."""
+    notebook.cells = [
+        cell
+        for cell in notebook.cells
+        if SOLUTION not in cell.metadata.get("tags", []) and plain.SOLVED not in cell.source
+    ]
+    if plain.MADE not in notebook.metadata:
+        notebook = plain.of_course(notebook, name, REFERENCES)
+    return nbformat.writes(notebook)
 
 
 def marks(folder: Path) -> tuple[dict[str, dict[str, dict]], list[str]]:
@@ -61,13 +80,13 @@ def marks(folder: Path) -> tuple[dict[str, dict[str, dict]], list[str]]:
     found, unread = {}, []
     for path in sorted(folder.rglob("*.ipynb")):
         inside = path.relative_to(folder)
-        if ".ipynb_checkpoints" in inside.parts:
+        if ".ipynb_checkpoints" in inside.parts or path.is_dir():
             continue
         student = inside.parts[0] if len(inside.parts) > 1 else path.stem
         try:
-            answers = _answers(_read(path))
-        except InputError as error:
-            unread.append(str(error))
+            answers = _read(path, _answers)
+        except (InputError, OSError) as error:
+            unread.append(one_line(error))
             continue
         of_student = found.setdefault(student, {})
         for exercise, said in answers.items():
@@ -101,11 +120,14 @@ def _answers(notebook: NotebookNode) -> dict[str, str]:
     return found
 
 
-def _read(path: Path) -> NotebookNode:
-    """Read a notebook; one that is none is an `InputError` with its name."""
+def _read(path: Path, look: Callable[[NotebookNode], T]) -> T:
+    """Return what `look` makes of a notebook; what is none is an `InputError` with its name."""
+    if not path.is_file():  # a pipe would let us wait for ever
+        raise InputError(f"{path}: no file")
+    logging.getLogger("traitlets").setLevel(logging.CRITICAL)  # nbformat's many lines, where we say one
     try:
-        return nbformat.read(path, as_version=4)
-    except OSError:
+        return look(nbformat.read(path, as_version=4))
+    except (InputError, OSError):
         raise
-    except Exception as error:  # nbformat raises whatever it stumbled over
+    except Exception as error:  # what students hand in may be anything, and nbformat raises whatever it likes
         raise InputError(f"{path}: no notebook that can be read ({type(error).__name__})") from error

@@ -33,6 +33,8 @@ INLINE = re.compile(
 )
 MARKUP = re.compile(r"\{[\w:-]+\}`|^ *(?::{3,}|`{3,}\{)", re.MULTILINE)
 BOXES = {"admonition", "caution", "danger", "dropdown", "hint", "important", "note", "tip", "warning"}
+MADE = "colab"  # in the metadata of a notebook that is plain
+SOLVED = "<summary>Show a solution</summary>"
 FOLDED = {"cellView": "form", "jupyter": {"source_hidden": True}}  # for Colab, for JupyterLab
 NUMBERS = "#@title The text goes on with the numbers of this run"
 HIDDEN, KEPT = {"remove-cell", "remove-input", "hide-input"}, "#@title Code that the book does not show"
@@ -49,13 +51,16 @@ class Links(NamedTuple):
 
 
 def write(notebook: Path, target: Path, references: Path) -> None:
-    """Write the plain copy of a source notebook, with links to where the book is published."""
-    links = Links(address.pages(), works(references))
+    """Write the plain copy of a source notebook."""
+    nbformat.write(of_course(nbformat.read(notebook, as_version=4), notebook.name, references), target)
+
+
+def of_course(source: NotebookNode, name: str, references: Path) -> NotebookNode:
+    """Return the plain copy of a source notebook, with links to where the book is published."""
     try:
-        made = plain(nbformat.read(notebook, as_version=4), links)
+        return plain(source, Links(address.pages(), works(references)))
     except InputError as error:
-        raise InputError(f"{notebook.name}: {error}") from None
-    nbformat.write(made, target)
+        raise InputError(f"{name}: {error}") from None
 
 
 def works(references: Path) -> dict[str, tuple[str, str, str]]:
@@ -94,7 +99,7 @@ def plain(source: NotebookNode, links: Links) -> NotebookNode:
     for cell in cells:
         if "setup" in cell.metadata.get("tags", []) and "seconds" in source.metadata:
             cell.source += f"\n{_expected(source.metadata)}"
-    return nbformat.v4.new_notebook(cells=cells, metadata={**kept, "colab": {"provenance": []}})
+    return nbformat.v4.new_notebook(cells=cells, metadata={**kept, MADE: {"provenance": []}})
 
 
 def _cells(cell: NotebookNode, links: Links) -> Iterator[NotebookNode]:
@@ -121,7 +126,7 @@ def _code(cell: NotebookNode, links: Links) -> NotebookNode:
     """Return a code cell without outputs; a solution as text that opens on a click."""
     tags, source = cell.metadata.get("tags", []), cell.source
     if "hide-cell" in tags and "course.finish" not in source:
-        return nbformat.v4.new_markdown_cell(_fold("Show a solution", f"```python\n{source}\n```"))
+        return nbformat.v4.new_markdown_cell(_fold(SOLVED, f"```python\n{source}\n```"))
     if "parameters" in tags:
         source = source.replace('profile = "quick"  #', 'profile = "auto"  # by the GPU;')
     if "setup" in tags and links.pages:
@@ -171,22 +176,25 @@ def blocks(text: str, links: Links) -> list[str]:
 
 
 def _directive(name: str, argument: str, body: list[str], links: Links) -> str:
-    """Return a box as a quote, one that opens on a click as details, a formula between dollars."""
+    """Return a box as a quote, one that opens on a click as details, a formula between dollars, a figure."""
     options = list(takewhile(lambda line: re.match(r":\w+:", line), body))
     text = "\n".join(body[len(options) :]).strip()
     if name == "math":
         return f"$$\n{text}\n$$"
+    if name == "figure":
+        alt = next(option.removeprefix(":alt:").strip() for option in options if option.startswith(":alt:"))
+        return f"{_link(alt, argument, links, '!')}\n\n*{_inline(text, links)}*"
     if name not in BOXES:
         raise InputError(f"plain notebooks do not know the directive {{{name}}}")
     title = _inline(argument, links) if name in ("admonition", "dropdown") else name.capitalize()
     inner = "\n\n".join(blocks(text, links))
     if name == "dropdown" or any("dropdown" in option for option in options):
-        return _fold(title, inner)
+        return _fold(f"<summary>{title}</summary>", inner)
     return "\n".join(f"> {line}".rstrip() for line in (f"**{title}**", "", *inner.splitlines()))
 
 
-def _fold(title: str, text: str) -> str:
-    return f"<details>\n<summary>{title}</summary>\n\n{text}\n\n</details>"
+def _fold(summary: str, text: str) -> str:
+    return f"<details>\n{summary}\n\n{text}\n\n</details>"
 
 
 def _inline(text: str, links: Links) -> str:

@@ -1,6 +1,7 @@
 """Notebooks without solutions still run, and what students hand in is read from the notebooks themselves."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -11,8 +12,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from sdnet_lib.cli import main as cli
-from sdnet_lib.files import InputError
-from sdnet_lib.publish import build, classroom, course
+from sdnet_lib.files import InputError, write_json
+from sdnet_lib.publish import build, classroom, course, plain
 from sdnet_lib.publish.notebooks import SOLUTION
 
 ROOT = Path(__file__).parents[2]
@@ -37,8 +38,18 @@ def test_no_solution_is_left_and_every_exercise_is(stripped):
         code = "\n".join(sources(copy))
         assert solved and all(cell.source not in code for cell in solved)
         assert "course.confirm" not in code
-        numbers = re.findall(r"Exercise (\d+\.\d)\n:class", "\n".join(sources(copy, "markdown")))
+        text = "\n".join(sources(copy, "markdown"))
+        assert plain.SOLVED not in text and not plain.MARKUP.search(text)
+        numbers = re.findall(r"\*\*Exercise (\d+\.\d)\*\*", text)
         assert len(solved) == len(numbers) == len(classroom.ASKED.findall(code))
+
+
+def test_what_came_back_from_colab_is_stripped_as_it_is(stripped, tmp_path):
+    for notebook, copy in zip(NOTEBOOKS, stripped, strict=True):
+        plain.write(notebook, tmp_path / notebook.name, classroom.REFERENCES)
+        (again,) = classroom.strip([tmp_path / notebook.name], tmp_path / "stripped")
+        one, other = (nbformat.read(path, 4) for path in (again, copy))
+        assert [cell.source for cell in one.cells] == [cell.source for cell in other.cells]
 
 
 def test_no_cell_needs_a_name_that_only_a_solution_makes(stripped, tmp_path):
@@ -146,6 +157,56 @@ def test_marks_want_a_folder_with_notebooks(tmp_path):
         classroom.marks(tmp_path)
     with pytest.raises(InputError, match="no such folder"):
         classroom.marks(tmp_path / "none")
+
+
+def placed(notebook, place, value):
+    """Return the text of a notebook with a value put in at a place, or nothing at all."""
+    notebook = json.loads(nbformat.writes(notebook))
+    *way, last = place
+    inside = notebook
+    for key in way:
+        inside = inside[key]
+    inside[last] = value
+    if value is KeyError:
+        del inside[last]
+    return json.dumps(notebook)
+
+
+CELL = ("cells", 0)
+OUTPUT = (*CELL, "outputs", 0)
+PLACES = [("cells",), ("metadata",), ("nbformat",), ("nbformat_minor",), CELL, OUTPUT]
+PLACES += [(*CELL, key) for key in ("cell_type", "source", "outputs", "metadata")]
+PLACES += [(*OUTPUT, key) for key in ("output_type", "name", "text")]
+VALUES = [None, 0, 1.5, "x", "", [], {}, [None], [[]], [{}], {"a": 1}, KeyError, True, "\x1b[31m", "\ud800"]
+
+
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: "-".join(map(str, place)))
+def test_whatever_is_handed_in_is_read_or_named_and_the_others_are_marked(place, tmp_path, capsys):
+    handed_in(tmp_path / "anna" / "01.ipynb", (CHECK.format("1.1"), RIGHT))
+    good = nbformat.read(tmp_path / "anna" / "01.ipynb", 4)
+    for number, value in enumerate(VALUES):
+        (tmp_path / f"{number}.ipynb").write_text(placed(good, place, value))
+    found, unread = classroom.marks(tmp_path)
+    assert found["anna"]["1.1"]["right"]
+    assert len(found) + len(unread) == len(VALUES) + 1
+    assert all(".ipynb: no notebook that can be read" in line and "\n" not in line for line in unread)
+    classroom.table(found)
+    write_json(tmp_path / "marks.json", found)
+    assert capsys.readouterr().err == ""
+    for number in range(len(VALUES)):
+        try:
+            classroom.strip([tmp_path / f"{number}.ipynb"], tmp_path / "stripped")
+        except InputError as error:
+            assert f"{number}.ipynb: " in str(error) and "\n" not in str(error)
+
+
+def test_what_is_no_file_is_named_and_does_not_let_us_wait(tmp_path):
+    handed_in(tmp_path / "folder.ipynb" / "01.ipynb", (CHECK.format("1.1"), RIGHT))
+    (tmp_path / "link.ipynb").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(tmp_path / "pipe.ipynb")
+    found, unread = classroom.marks(tmp_path)
+    assert list(found) == ["folder.ipynb"]
+    assert [line.partition(".ipynb: ")[2] for line in unread] == ["no file", "no file"]
 
 
 def run(monkeypatch, capsys, *arguments):

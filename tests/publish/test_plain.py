@@ -127,6 +127,10 @@ def one(source, links=PUBLISHED, **metadata):
         (":::{note}\nOne\n:::\nTwo", "> **Note**\n>\n> One\n\nTwo"),
         ("::::{note}\n:::{tip}\nx\n:::\n::::", "> **Note**\n>\n> > **Tip**\n> >\n> > x"),
         (":::{dropdown} Why?\nx\n:::", "<details>\n<summary>Why?</summary>\n\nx\n\n</details>"),
+        (
+            ":::{figure} ../book/images/l.svg\n:alt: Two lungs\n:name: fig-l\n\nSee {term}`cohort`.\n:::",
+            f"![Two lungs]({PAGES}/_images/l.svg)\n\n*See [cohort]({PAGES}/book/glossary.html).*",
+        ),
         (":::{tip}\n:class: dropdown\nx\n:::", "<details>\n<summary>Tip</summary>\n\nx\n\n</details>"),
     ],
 )
