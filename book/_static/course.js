@@ -93,8 +93,7 @@ document.addEventListener("DOMContentLoaded", () => {
     toy.querySelectorAll(".toy-control, .toy-part").forEach(control => { control.hidden = false; });
     toys[toy.dataset.toy](toy);
   }
-  fit();
-  addEventListener("resize", fit);
-  addEventListener("load", fit);
-  document.addEventListener("toggle", fit, true);  // a table in a folded box has no width before
+  // a turned phone, a box that opens, a picture or a font that comes late: whatever alters what fits
+  const watch = new ResizeObserver(() => requestAnimationFrame(fit));
+  document.querySelectorAll("article, article table").forEach(box => watch.observe(box));
 });

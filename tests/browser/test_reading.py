@@ -16,6 +16,14 @@ SMALLEST = """() => Math.min(...[...document.querySelectorAll("article .cell_out
     .filter(i => i.naturalWidth >= 1100 && i.offsetParent)
     .map(i => 9 / 72 / 8 * i.getBoundingClientRect().width), 99)"""
 
+# the same for drawings, which say themselves how large their letters are
+DRAWN = """() => Promise.all([...document.querySelectorAll("article img[src$='.svg']")].map(async image => {
+    const drawing = await (await fetch(image.src)).text();
+    const letters = [...drawing.matchAll(/font(?:-size)?: ?(\\d+)px/g)].map(found => Number(found[1]));
+    const units = Number(/viewBox="0 0 (\\d+)/.exec(drawing)[1]);
+    return [image.getAttribute("src"), Math.min(...letters) / units * image.getBoundingClientRect().width];
+}))"""
+
 
 @pytest.fixture
 def names(html):
@@ -49,10 +57,36 @@ def test_the_measure_finds_what_is_cut(desk, address):
     assert desk.evaluate(CUT) != []
 
 
+def test_a_table_that_grows_late_still_fits(desk, address):
+    desk.goto(f"{address}/book/instructors.html")
+    assert desk.locator("article table.stacked").count() == 0
+    desk.add_style_tag(content="article td, article th { font-size: 4rem !important }")  # as a font may
+    expect(desk.locator("article table.stacked").first).to_be_visible()
+    desk.wait_for_function(f"({CUT})().length === 0")
+
+
 def test_text_of_figures_can_be_read_on_a_phone(phone, address, names):
     for name in names:
         phone.goto(f"{address}/{name}")
         assert phone.evaluate(SMALLEST) >= 9, name
+        assert all(pixels >= 9 for _, pixels in phone.evaluate(DRAWN)), (name, phone.evaluate(DRAWN))
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_text_of_drawings_can_be_read(chromium, address, width):
+    with chromium.new_page(viewport={"width": width, "height": WIDTHS[width]}) as tab:
+        tab.goto(f"{address}/book/index.html")
+        ((_, pixels),) = tab.evaluate(DRAWN)
+        assert pixels >= 9
+
+
+def test_every_picture_has_a_number_and_a_caption(desk, address, names):
+    bare = """[...document.querySelectorAll("article img")].filter(image => !image.closest(".toy")
+        && !image.closest("figure")?.querySelector("figcaption .caption-number"))
+        .map(image => image.getAttribute("src"))"""
+    for name in names:
+        desk.goto(f"{address}/{name}")
+        assert desk.evaluate(bare) == [], name
 
 
 def test_a_stacked_table_names_every_value(phone, address):
