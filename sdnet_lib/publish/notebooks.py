@@ -40,7 +40,7 @@ BOX = ("{admonition} This chapter", "**After it you can**", "**It builds on**", 
 CHECKED = "nbval-check-output"
 SOLUTION = "solution"
 TAGS = {"parameters", "setup", "hide-cell", "hide-input", "remove-cell", "remove-input", SOLUTION, CHECKED}
-MOST_LINES, MOST_COLUMNS = 18, 79  # of code that readers see: it fits beside the text of a page
+MOST_LINES, MOST_COLUMNS = 15, 79  # of code that readers see: it fits beside the text of a page
 FOLDED = {"setup", "remove-cell", "hide-cell", "hide-input"}
 BOOKKEEPING = re.compile(r"^\s*(?:assert\b|course\.glue\()", re.MULTILINE)
 # a figure with a decimal point, a percent sign or a unit: what a run computes
@@ -147,6 +147,8 @@ def _text_cell(cell: NotebookNode) -> list[str]:
         hit = RESULT.search(NAMES.sub(" ", NOT_PROSE.sub(" ", paragraph)))
         if hit and not CITED.search(paragraph):
             found.append(f"the number {hit.group()!r} typed into prose: glue it, or cite the paper")
+    if "![" in cell.source:
+        found.append("a picture without number and caption: take the directive {figure}")
     return found
 
 

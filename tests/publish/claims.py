@@ -49,6 +49,7 @@ def read(notebook: Path, chapter: str) -> Glued:
 
 CLAIMS: Mapping[str, tuple[Claim, ...]] = {
     "01": (
+        Claim("the place alone tells the label", lambda n: n.number("place_tells") > 75),
         Claim("the network does well at home", lambda n: n.number("auc") > 0.9),
         Claim("and nearly as well without lungs", lambda n: n.number("blank_auc") > 0.8),
         Claim("in another hospital it falls", lambda n: n.above("auc", "away_auc")),
@@ -96,7 +97,7 @@ CLAIMS: Mapping[str, tuple[Claim, ...]] = {
             "the three cases are all patients",
             lambda n: sum(n.number(f"case_{case}") for case in "abc") == n.number("tested"),
         ),
-        Claim("calibrated probabilities are better", lambda n: n.above("brier_fusion", "brier_synthetic")),
+        Claim("calibrated probabilities are better", lambda n: n.above("brier_fusion", "calibrated")),
     ),
     "06": (
         Claim("splits disagree about segmentation", lambda n: n.number("best") - n.number("worst") >= 5),
