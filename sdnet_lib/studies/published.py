@@ -21,7 +21,6 @@ from sdnet_lib.studies.provenance import versions
 
 RESULTS = Path(__file__).parents[1] / "results"
 PACKED = RESULTS / "runs"  # the predictions of cross-validations
-IN_FILES = {"shortcut": "clue"}  # columns that have another name in stored files
 TABLES = {
     "shortcuts": "bias_real",
     "pointing": "pointing",
@@ -56,7 +55,6 @@ def load(name: str, external: str | None = None) -> tuple[pd.DataFrame, dict]:
         origin = _origin(name, file.with_suffix(".json"), file)
         # `code` is a hash, which may look like a number
         table = pd.read_csv(file, keep_default_na=False, na_values=["nan", ""], dtype={"code": str})
-        table = table.rename(columns={stored: column for column, stored in IN_FILES.items()})
         return table, origin
     file = PACKED / f"{name}{f'-on-{external}' if external else ''}.parquet"
     if not file.exists():
@@ -101,7 +99,7 @@ def store(name: str, tables: dict[str, pd.DataFrame], origin: dict) -> None:
     shared = {"made": time.strftime("%Y-%m-%d"), "command": _command(name), "versions": versions()}
     if name in TABLES:
         seal, files = RESULTS / f"{TABLES[name]}.json", [RESULTS / f"{TABLES[name]}.csv"]
-        write_text(files[0], tables[""].rename(columns=IN_FILES).to_csv(index=False, float_format="%.4f"))
+        write_text(files[0], tables[""].to_csv(index=False, float_format="%.4f"))
     else:
         seal, files = PACKED / f"{name}.json", []
         for external, table in tables.items():

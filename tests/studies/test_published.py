@@ -65,7 +65,7 @@ def test_other_tables_are_stored_as_text_whose_blanks_come_back(results):
     published.store("pointing", {"": table}, {"folds": 5})
     read, origin = published.load("pointing")
     assert list(read["code"]) == ["0012", "ab"] and read["mean"].iloc[0] == 0.1235
-    assert (results / "pointing.csv").read_text().startswith("code,mean,clue\n")  # the name in older files
+    assert (results / "pointing.csv").read_text().startswith("code,mean,shortcut\n")
     assert list(read["shortcut"]) == ["file", "lungs"]
     assert read["mean"].isna().iloc[1] and origin["folds"] == 5 and origin["versions"]["torch"]
 
