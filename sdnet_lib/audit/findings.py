@@ -5,7 +5,7 @@ The thresholds are those that the calibration measured (`audit.calibration`; tab
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,13 +21,14 @@ PLAIN = (0.60, 0.75)  # area from which a guess is amber, and red
 NEAR_DISEASE = (0.75, 0.85)
 WITH_LUNGS = (0.95, 2.0)  # lungs are seen: a plain disease may be enough, so this alone is never red
 # What one can put a name to, from the surest to the vaguest; then how far all of it together goes.
+IN_TABLE = ("source", "view", "equipment", "sex", "age", "date")
 CAUSES = (
-    *("source", "view", "equipment", "sex", "age", "date"),
+    *IN_TABLE,
     *("size", "aspect", "format", "header", "border", "marker", "grey levels", "sharpness"),
 )
 PROBES = ("file alone", "border alone", "without lungs", "thumbnail")
 ALL = 0.95  # area from which a cause tells nearly all
-APART = 0.01  # p from which a cause knows something that a louder one does not
+APART = 0.01  # p from which a cause knows something that one before it does not
 BOUNDS = {
     "grey levels": NEAR_DISEASE,
     "file alone": NEAR_DISEASE,  # bytes per pixel depend on what is in the picture
@@ -51,7 +52,8 @@ class Finding(NamedTuple):
     numbers : dict
         Those numbers, and more, for programs.
     goes_with : str
-        A louder cause, if this one knows nothing where that one is the same: repair that one first.
+        A cause that comes first, if this one knows too little where that one is the same: repair that one
+        first.
     """
 
     name: str
@@ -84,17 +86,23 @@ def judge(guesses: Sequence[Guess], trial: Trial) -> list[Finding]:
     """Turn guesses to findings: a level needs a large area, and one that chance does not reach.
 
     The p values are corrected for all questions together, by Holm's method. Then the causes are separated,
-    the loudest first: see `Finding.goes_with`.
+    those of the table before those of the films, the loudest first: see `Finding.goes_with`. Films follow
+    from a patient's sex or a hospital's habits, never the other way round, and with the disease, which they
+    show too, they may guess better than what they follow from.
     """
     if not guesses:
         return []
     adjusted = holm(np.array([guess.answer.p for guess in guesses]))
     found = {guess.name: _finding(guess, float(p)) for guess, p in zip(guesses, adjusted, strict=True)}
     answers = {guess.name: guess.answer for guess in guesses}
+    if _is_exposure("sharpness", answers, trial):
+        evidence = f"{found['sharpness'].evidence}; no more than grey levels show, as disease does"
+        found["sharpness"] = found["sharpness"]._replace(level=GREEN, evidence=evidence)
     loud = [name for name in CAUSES if name in found and found[name].level in (RED, AMBER)]
     leads: list[str] = []
-    for name in sorted(loud, key=lambda name: -round(answers[name].auc, 2)):  # equals stay in order
-        lead = next((one for one in leads if not _apart(answers[name], answers[one], trial)), "")
+    # equals stay in order
+    for name in sorted(loud, key=lambda name: (name not in IN_TABLE, -round(answers[name].auc, 2))):
+        lead = next((one for one in leads if not _apart(name, answers[name], answers[one], trial)), "")
         if lead:
             evidence = f"{found[name].evidence}; goes with {lead}"
             found[name] = found[name]._replace(evidence=evidence, goes_with=lead)
@@ -103,15 +111,26 @@ def judge(guesses: Sequence[Guess], trial: Trial) -> list[Finding]:
     return list(found.values())
 
 
-def _apart(answer: Answer, lead: Answer, trial: Trial) -> bool:
-    """Say whether a cause knows something of the label among images that a louder one takes for alike.
+def _is_exposure(name: str, answers: Mapping[str, Answer], trial: Trial) -> bool:
+    """Say whether a cause shows what exposure does to a film, and too little of it.
 
-    A louder cause that tells nearly all leaves nothing to know.
+    Noise is another part of a film's contrast where the film is darker, so disease reaches sharpness on the
+    path on which it reaches grey levels, which need more than others for a level.
+    """
+    if not {name, "grey levels"} <= set(answers) or answers[name].auc >= NEAR_DISEASE[0]:
+        return False
+    return not _apart(name, answers[name], answers["grey levels"], trial)
+
+
+def _apart(name: str, answer: Answer, lead: Answer, trial: Trial) -> bool:
+    """Say whether a cause knows enough to be amber among images that one before it takes for alike.
+
+    One that tells nearly all leaves nothing to know.
     """
     if lead.auc >= ALL:
         return False
     area, p = within(answer.scores, lead.scores, trial)
-    return bool(p <= APART and area >= PLAIN[0])
+    return bool(p <= APART and area >= BOUNDS.get(name, PLAIN)[0])
 
 
 def _finding(guess: Guess, p: float) -> Finding:

@@ -58,6 +58,39 @@ def test_a_shadow_goes_with_its_cause_and_a_second_cause_does_not(trial):
     assert found["sharpness"].level == RED and "goes with marker" in found["sharpness"].evidence
 
 
+@pytest.mark.parametrize("cause", findings.IN_TABLE)
+@pytest.mark.parametrize("disease", [0.0, 1.0])
+def test_what_the_table_says_comes_before_what_films_show_of_it(cause, disease, trial):
+    """Films show sex or site and disease at once, so they guess better than sex or site itself."""
+    label, rng = trial.labels[:, 0], np.random.default_rng(0)
+    table = np.where(rng.random(200) < 0.8, label, 1 - label)
+    shows = 2 * table + disease * label + rng.normal(size=200)
+    louder = [Guess("grey levels", answer(0.9, scores=shows)), Guess(cause, answer(0.8, scores=table))]
+    found = {one.name: one for one in findings.judge(louder, trial)}
+    assert found[cause].goes_with == "" and found["grey levels"].goes_with == cause
+
+
+@pytest.mark.parametrize("auc, level", [(0.7, GREEN), (0.8, RED)])
+def test_sharpness_that_follows_from_exposure_is_no_finding_before_grey_levels_would_be(auc, level, trial):
+    label, rng = trial.labels[:, 0], np.random.default_rng(0)
+    exposure = label + rng.normal(size=200)
+    guesses = [
+        Guess("grey levels", answer(0.7, scores=exposure)),
+        Guess("sharpness", answer(auc, scores=exposure + 0.3 * rng.normal(size=200))),
+    ]
+    assert {one.name: one.level for one in findings.judge(guesses, trial)}["sharpness"] == level
+    blurred = [guesses[0], Guess("sharpness", answer(0.7, scores=label + 0.8 * rng.normal(size=200)))]
+    assert {one.name: one.level for one in findings.judge(blurred, trial)}["sharpness"] == AMBER
+
+
+def test_a_film_that_shows_more_than_its_table_is_named_too(trial):
+    label, rng = trial.labels[:, 0], np.random.default_rng(0)
+    table = np.where(rng.random(200) < 0.8, label, 1 - label)
+    films = label + 0.5 * rng.normal(size=200)
+    both = [Guess("grey levels", answer(0.9, scores=films)), Guess("sex", answer(0.8, scores=table))]
+    assert {one.goes_with for one in findings.judge(both, trial)} == {""}
+
+
 @pytest.mark.parametrize(
     "found, verdict, word",
     [
