@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ import pandas as pd
 from scipy import ndimage
 from tqdm import tqdm
 
+from sdnet_lib.audit.marks import marks
 from sdnet_lib.data import images
 from sdnet_lib.data.duplicates import signature
 from sdnet_lib.lungs import crop, segmentation
@@ -26,12 +28,8 @@ SQUARE = 32  # height and width of the miniatures that image probes see
 SMALL, LARGE = 128, 512  # longest side where border, markers and grey levels are read, and where sharpness is
 FLAT = 0.04  # of the grey scale: a line that varies less is border
 WIDEST = 0.2  # of a side: border beyond it is no longer looked for
-STROKE = 9  # pixels at `SMALL`: brighter than all around within that reach is a stroke
-CONTRAST = 0.12  # of a stroke to what lies around it
-OUTER = 0.25  # of a side: where markers and burnt-in words stand
-ZONES = [f"{y} {x}" for y in ("top", "middle", "bottom") for x in ("left", "centre", "right")]
-ZONES.remove("middle centre")
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+BLOCK = 500  # films: their facts become a table, which is smaller, before the next are looked at
 GROUPS = ("size", "aspect", "format", "header", "border", "marker", "grey levels", "sharpness", "file")
 
 
@@ -79,18 +77,24 @@ def look(cohort: pd.DataFrame) -> Evidence:
     ImageError
         For the first film that cannot be read.
     """
-    seen = tqdm(_notes(cohort), "looking at films", len(cohort), disable=None, leave=False)
-    noted = dict(seen)
-    columns = zip(*(noted[name] for name in cohort["image_id"]), strict=True)
-    table, squares, masks, signatures = columns
-    return Evidence(pd.DataFrame(table), *(np.stack(part) for part in (squares, masks, signatures)))
+    place = {name: row for row, name in enumerate(cohort["image_id"])}
+    squares = np.empty((len(cohort), SQUARE, SQUARE), np.uint8)
+    lungs, signatures = np.empty(squares.shape, bool), np.empty((len(cohort), 1024), np.float16)
+    tables: list[pd.DataFrame] = []
+    seen = iter(tqdm(_notes(cohort), "looking at films", len(cohort), disable=None, leave=False))
+    while noted := dict(islice(seen, BLOCK)):
+        rows = [place[name] for name in noted]
+        table, *arrays = zip(*noted.values(), strict=True)
+        tables.append(pd.DataFrame(list(table), index=rows))
+        squares[rows], lungs[rows], signatures[rows] = arrays
+    return Evidence(pd.concat(tables).sort_index(), squares, lungs, signatures)
 
 
 def _notes(cohort: pd.DataFrame) -> Iterator[tuple[str, tuple]]:
     """Yield image ids and what is noted of each, in any order."""
     if "lesion_mask" in cohort:  # only synthetic cohorts know their lesions
         with ThreadPoolExecutor(segmentation.THREADS) as pool:
-            yield from pool.map(_read_and_note, cohort.to_dict("records"))
+            yield from segmentation.in_turn(pool, _read_and_note, cohort.to_dict("records"))
         return
     for row, image, lungs in segmentation.segment(cohort):
         if lungs is None:
@@ -127,15 +131,17 @@ def facts(file: str, image: np.ndarray, lungs: np.ndarray) -> dict[str, float | 
     margins = border(small)
     inside = _inside(small.shape, margins)
     box = _outside_lungs(_shrunk(lungs, SMALL) > 0.5)
+    by_zone, plates = marks(small, inside, box)
+    bare = ~ndimage.binary_dilation(plates, iterations=3)  # where nothing lies on the film, nor its edge
     return {
         "size width": width,
         "size height": height,
         "aspect ratio": round(width / height, 3),
         **_stored(file, width * height),
         **{f"border {side}": value for side, value in margins.items()},
-        **{f"marker {zone}": value for zone, value in strokes(small, inside, box).items()},
-        **_grey_levels(image, small, inside & box),
-        **_sharpness(_shrunk(image, LARGE), inside & box),
+        **{f"marker {zone}": value for zone, value in by_zone.items()},
+        **_grey_levels(image, small, inside & box, bare),
+        **_sharpness(_shrunk(image, LARGE), inside & box & bare),
     }
 
 
@@ -190,36 +196,14 @@ def _outside_lungs(lungs: np.ndarray) -> np.ndarray:
     return outside
 
 
-def strokes(image: np.ndarray, inside: np.ndarray, outside_lungs: np.ndarray) -> dict[str, float]:
-    """Return how much bright ink stands in each of `ZONES`: markers, words, numbers.
-
-    Ink is what is brighter than all around it, hangs together, is as large as a letter, and lies in the outer
-    quarter of the film off the lungs. The value of a zone is the area of its ink, in letters of 25 pixels.
-    """
-    height, width = image.shape
-    above = ndimage.white_tophat(image, STROKE)
-    parts, count = ndimage.label((above > CONTRAST) & inside, np.ones((3, 3)))
-    ink = np.zeros((3, 3))
-    for number, place in enumerate(ndimage.find_objects(parts), start=1):
-        tall, wide = (part.stop - part.start for part in place)
-        row, column = ((part.start + part.stop) / 2 for part in place)
-        near = min(row / height, 1 - row / height, column / width, 1 - column / width) < OUTER
-        if not near or not (3 <= tall <= 14 and 2 <= wide <= 60):
-            continue
-        piece = parts[place] == number
-        if outside_lungs[place][piece].mean() > 0.5 and above[place][piece].max() > 2 * CONTRAST:
-            ink[min(2, int(3 * row / height)), min(2, int(3 * column / width))] += piece.sum() / 25
-    return {zone: ink[["top", "middle", "bottom"].index(zone.split()[0]), _column(zone)] for zone in ZONES}
-
-
-def _column(zone: str) -> int:
-    return ["left", "centre", "right"].index(zone.split()[1])
-
-
-def _grey_levels(image: np.ndarray, small: np.ndarray, where: np.ndarray) -> dict[str, float]:
+def _grey_levels(
+    image: np.ndarray, small: np.ndarray, where: np.ndarray, bare: np.ndarray
+) -> dict[str, float]:
     smooth = ndimage.uniform_filter(small, 5)
+    where = where & bare
     seen = smooth[where] if where.sum() > 50 else smooth.ravel()
-    used = np.unique(np.rint(255 * image).astype(np.uint8))
+    shown = image if bare.all() else image[images.resize(bare, image.shape) > 0.99]
+    used = np.unique(np.rint(255 * shown).astype(np.uint8))
     gaps = 1 - len(used) / (int(used[-1]) - int(used[0]) + 1)  # a display curve on 8 bits leaves them
     quantiles = np.quantile(seen, QUANTILES)
     named = {f"grey levels {q:.0%}": float(v) for q, v in zip(QUANTILES, quantiles, strict=True)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from scipy import stats
 
 from sdnet_lib.audit.findings import AMBER, GREEN, RED, UNKNOWN, Finding, Guess
 from sdnet_lib.audit.probes import Trial, encode, probe
+from sdnet_lib.audit.words import day, number, shown
 from sdnet_lib.data.cohort import SEVERITIES
 
 # A question, and the columns in which cohorts answer it, by their names in small letters.
@@ -39,8 +41,9 @@ def guesses(cohort: pd.DataFrame, trial: Trial) -> tuple[list[Guess], list[Findi
     """
     found, unknown = [], []
     for name, columns in (NAMES | MEASURES).items():
-        table = _columns(cohort, columns)
+        table, say = _columns(cohort, columns), number
         if name == "date":
+            say = number if table.map(_is_number).all(axis=None) else day
             table = table.map(_day)
         if name in MEASURES:
             table = table.apply(pd.to_numeric, errors="coerce")
@@ -48,12 +51,14 @@ def guesses(cohort: pd.DataFrame, trial: Trial) -> tuple[list[Guess], list[Findi
         if table.empty:
             unknown.append(Finding(name, UNKNOWN, "the cohort has no such column, or it is blank", {}))
         elif (table.nunique(dropna=False) <= 1).all():
-            value = " ".join(str(table[column].iloc[0]) for column in table)
+            value = " ".join(say(one) if name in MEASURES else shown(one) for one in table.iloc[0])
             unknown.append(Finding(name, GREEN, f"the same for all images: {value}", {}))
         else:
             answer = probe(encode(table), trial)
-            tested = _measure_test if name in MEASURES else _names_test
-            says, numbers = tested(table.iloc[:, 0], cohort)
+            column = table.iloc[:, 0]
+            says, numbers = (
+                _measure_test(column, cohort, say) if name in MEASURES else _names_test(column, cohort)
+            )
             found.append(Guess(name, answer, says, numbers))
     return found, unknown
 
@@ -67,14 +72,18 @@ def _tidy(value: object) -> str:
     return str(value).strip()
 
 
+def _is_number(value: str) -> bool:
+    """Say whether a value in a column of dates is a year or another number, or blank; no day."""
+    try:
+        return not 19000101 <= float(value or 0) <= 21001231
+    except ValueError:
+        return False
+
+
 def _day(value: str) -> float:
     """Return a date as days since 1970, a year or another number as it is, and NaN for anything else."""
-    try:
-        number = float(value)
-        if not 19000101 <= number <= 21001231:
-            return number
-    except ValueError:
-        pass
+    if _is_number(value):
+        return float(value or "nan")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pandas says that it guesses the format
         moment = pd.to_datetime(value, errors="coerce", utc=True)
@@ -99,24 +108,25 @@ def _names_test(column: pd.Series, cohort: pd.DataFrame) -> tuple[str, dict[str,
     fractions = pd.crosstab(label, values, normalize="index")
     common = values.value_counts().index[:SHOWN]
     said = [
-        f"{name}: " + ", ".join(f"{value or 'blank'} {row[value]:.0%}" for value in common)
+        f"{name}: " + ", ".join(f"{shown(value) or 'blank'} {row[value]:.0%}" for value in common)
         for name, row in fractions.iterrows()
     ]
     return "; ".join(said) + (", and others" if len(table) > SHOWN else ""), numbers
 
 
-def _measure_test(column: pd.Series, cohort: pd.DataFrame) -> tuple[str, dict[str, object]]:
-    """Return medians in words, and the Mann-Whitney test with Cliff's delta."""
+def _measure_test(
+    column: pd.Series, cohort: pd.DataFrame, say: Callable[[float], str]
+) -> tuple[str, dict[str, object]]:
+    """Return medians in words, by `say`, and the Mann-Whitney test with Cliff's delta."""
     values, label = _patients(column, cohort)
     groups = {name: values[label == name].dropna() for name in ("N", "P")}
-    known = {name: float(group.median()) if len(group) else None for name, group in groups.items()}
+    known = {name: say(group.median()) if len(group) else "unknown" for name, group in groups.items()}
     numbers: dict[str, object] = {"medians": known, "known": {n: len(g) for n, g in groups.items()}}
     if all(len(group) for group in groups.values()):
         u, p = stats.mannwhitneyu(groups["P"], groups["N"])
         delta = 2 * float(u) / len(groups["P"]) / len(groups["N"]) - 1
         numbers |= {"test": "Mann-Whitney over patients", "p_test": float(p), "cliffs_delta": delta}
-    said = [f"median {name} {'unknown' if value is None else f'{value:g}'}" for name, value in known.items()]
-    return ", ".join(said), numbers
+    return ", ".join(f"median {name} {value}" for name, value in known.items()), numbers
 
 
 def patients_on_two_sides(cohort: pd.DataFrame) -> list[Finding]:

@@ -7,11 +7,13 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from sdnet_lib.audit import metadata, probes, same_films, shortcuts, sources, suspects
+from sdnet_lib.audit import metadata, probes, same_films, sources, suspects
 from sdnet_lib.audit.films import GROUPS, SQUARE, Evidence, look
 from sdnet_lib.audit.findings import CAUSES, GREEN, PROBES, Finding, Guess, judge
 from sdnet_lib.audit.probes import Trial, encode, probe
-from sdnet_lib.data import images
+from sdnet_lib.audit.shortcuts import BORDER, BOX, blank
+from sdnet_lib.audit.words import number, shown
+from sdnet_lib.data.images import resize
 
 THUMBNAIL = 16
 
@@ -56,8 +58,7 @@ def audit(cohort: pd.DataFrame, seed: int = 0) -> Audit:
 def answer(cohort: pd.DataFrame, evidence: Evidence, trial: Trial) -> Audit:
     """Answer all questions from what is known of the films."""
     guesses, unknown = causes(cohort, evidence, trial)
-    shown = views(evidence)
-    probed = {name: probe(features, trial) for name, features in shown.items()}
+    probed = {name: probe(view(name, evidence), trial) for name in PROBES}
     found = judge([*guesses, *(Guess(name, probed[name]) for name in PROBES)], trial)
     twice, pairs = same_films.same_film_twice(cohort, evidence.signatures)
     findings = [
@@ -65,7 +66,7 @@ def answer(cohort: pd.DataFrame, evidence: Evidence, trial: Trial) -> Audit:
         *unknown,
         *metadata.patients_on_two_sides(cohort),
         twice,
-        sources.held_out(shown["thumbnail"], cohort, probed["thumbnail"], trial.seed),
+        sources.held_out(view("thumbnail", evidence), cohort, probed["thumbnail"], trial.seed),
         metadata.severity(cohort),
     ]
     order = [*CAUSES, *PROBES]
@@ -90,45 +91,45 @@ def _differ(facts: pd.DataFrame, cohort: pd.DataFrame) -> str:
     """Name the fact of a group that differs most between the labels, with what is usual in each."""
     best, said = 0.0, ""
     for name in facts:
-        measured = pd.to_numeric(facts[name], errors="coerce")
-        if measured.notna().all() and measured.nunique() > 2:
-            ranks = measured.rank(pct=True)
-            usual = ranks.groupby(cohort["label"]).mean()
-            middle = measured.groupby(cohort["label"]).mean()
-            text = ", ".join(f"{label} {value:.3g}" for label, value in middle.items())
-            text = f"{name} on average {text}"
-        else:
-            values = facts[name].fillna("").astype(str)
-            table = pd.crosstab(cohort["label"], values, normalize="index")
-            usual = table.loc["P"].sub(table.loc["N"]).abs() / 2
-            usual = pd.Series([usual.sum(), 0.0])
-            common = table.mean().sort_values(ascending=False).index[:3]
-            text = f"{name}: " + "; ".join(
-                f"{label} " + ", ".join(f"{value or 'blank'} {row[value]:.0%}" for value in common)
-                for label, row in table.iterrows()
-            )
-        apart = float(usual.max() - usual.min())
+        apart, text = _difference(facts[name], cohort["label"])
         if apart > best:
-            best, said = apart, text
+            best, said = apart, f"{name}{text}"
     return said
 
 
-def views(evidence: Evidence) -> dict[str, np.ndarray]:
-    """Return what each probe sees, as features: float32 arrays, (n, k)."""
-    blank = shortcuts.blank
-
-    def flat(squares: np.ndarray) -> np.ndarray:
-        return squares.reshape(len(squares), -1).astype(np.float32) / 255
-
-    small = [images.resize(square.astype(np.float32), (THUMBNAIL, THUMBNAIL)) for square in evidence.squares]
-    border = flat(blank(evidence.squares, evidence.lungs, shortcuts.BORDER))
-    frame = blank(
-        np.ones((1, SQUARE, SQUARE), np.uint8), np.zeros((1, SQUARE, SQUARE), bool), shortcuts.BORDER
+def _difference(fact: pd.Series, label: pd.Series) -> tuple[float, str]:
+    """Return how far the labels differ in a fact, from 0 to 1, and what is usual in each."""
+    measured = pd.to_numeric(fact, errors="coerce")
+    if measured.notna().all() and measured.nunique() > 2:
+        usual = measured.rank(pct=True).groupby(label).mean()
+        middle = measured.groupby(label).mean()
+        text = ", ".join(f"{one} {number(value)}" for one, value in middle.items())
+        return float(usual.max() - usual.min()), f" on average {text}"
+    table = pd.crosstab(label, fact.fillna("").map(shown), normalize="index")
+    common = table.mean().sort_values(ascending=False).index[:3]
+    text = "; ".join(
+        f"{one} " + ", ".join(f"{value or 'blank'} {row[value]:.0%}" for value in common)
+        for one, row in table.iterrows()
     )
-    file = pd.concat([evidence.of(group) for group in ("size", "aspect", "format", "header", "file")], axis=1)
-    return {
-        "file alone": encode(file),
-        "border alone": border[:, frame.ravel() > 0],
-        "without lungs": flat(blank(evidence.squares, evidence.lungs, shortcuts.BOX)),
-        "thumbnail": flat(np.stack(small)),
-    }
+    return float(table.loc["P"].sub(table.loc["N"]).abs().sum() / 2), f": {text}"
+
+
+def view(name: str, evidence: Evidence) -> np.ndarray:
+    """Return what one of `PROBES` sees, as features: float array, (n, k)."""
+    if name == "file alone":
+        groups = ("size", "aspect", "format", "header", "file")
+        return encode(pd.concat([evidence.of(group) for group in groups], axis=1))
+    if name == "thumbnail":
+        size = (THUMBNAIL, THUMBNAIL)
+        return _flat(np.stack([resize(square.astype(np.float32), size) for square in evidence.squares]))
+    if name == "without lungs":
+        return _flat(blank(evidence.squares, evidence.lungs, BOX))
+    kept = blank(np.ones((1, SQUARE, SQUARE), np.uint8), np.zeros((1, SQUARE, SQUARE), bool), BORDER)
+    return _flat(evidence.squares[:, kept[0] > 0])
+
+
+def _flat(pixels: np.ndarray) -> np.ndarray:
+    """Return grey levels of films, (n, ...), from 0 to 1, as float32, (n, k)."""
+    flat = pixels.reshape(len(pixels), -1).astype(np.float32)
+    flat /= 255
+    return flat

@@ -10,6 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from sdnet_lib.audit.findings import AMBER, GREEN, UNKNOWN, Finding
 from sdnet_lib.audit.probes import Answer
 from sdnet_lib.audit.shortcuts import predictions
+from sdnet_lib.audit.words import shown
 from sdnet_lib.evaluation import curves
 
 ENOUGH = 10  # patients of each label, for a source to be looked at alone
@@ -42,7 +43,7 @@ def held_out(features: np.ndarray, cohort: pd.DataFrame, full: Answer, seed: int
         here = (cohort["source"] == source).to_numpy()
         known = cohort.loc[here].assign(prob_P=full.scores[here])
         inside = curves.areas(predictions(known, known["prob_P"]), seed=seed)
-        strange = _elsewhere(features, cohort, here)
+        strange = _by_others(features, cohort, here)
         if strange is not None:
             outside = curves.areas(predictions(cohort[here], strange), seed=seed)
             rows[source] = {"known": inside["auc"], "held_out": outside["auc"]} | {
@@ -52,12 +53,14 @@ def held_out(features: np.ndarray, cohort: pd.DataFrame, full: Answer, seed: int
         return Finding("held-out source", UNKNOWN, "without any one source a label is missing", {})
     falls = {name: row["known"] - row["held_out"] for name, row in rows.items()}
     fell = [n for n, fall in falls.items() if fall > FALL and rows[n]["held_out_high"] < rows[n]["known"]]
-    said = "; ".join(f"{n}: AUC {r['known']:.2f} known, {r['held_out']:.2f} new" for n, r in rows.items())
+    said = "; ".join(
+        f"{shown(n)}: AUC {r['known']:.2f} known, {r['held_out']:.2f} new" for n, r in rows.items()
+    )
     numbers = {"sources": rows, "fall_allowed": FALL}
     return Finding("held-out source", AMBER if fell else GREEN, said, numbers)
 
 
-def _elsewhere(features: np.ndarray, cohort: pd.DataFrame, here: np.ndarray) -> np.ndarray | None:
+def _by_others(features: np.ndarray, cohort: pd.DataFrame, here: np.ndarray) -> np.ndarray | None:
     """Score the images of a source by a model of all others, without its patients; None if a label lacks."""
     patients = set(cohort.loc[here, "patient_id"])
     others = ~here & ~cohort["patient_id"].isin(patients).to_numpy()

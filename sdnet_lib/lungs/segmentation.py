@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from itertools import islice
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ from sdnet_lib.lungs.unet import IMAGE_SIZE, load, normalise
 SPECK = 0.05  # of the largest component: a smaller one is no second lung
 BATCH = 4  # images that the network sees at once
 THREADS = cpu_count()  # that read and segment images side by side
+Task, Done = TypeVar("Task"), TypeVar("Done")
 
 
 def lung_mask(model: torch.nn.Module, image: np.ndarray) -> np.ndarray:
@@ -96,15 +98,21 @@ def segment(cohort: pd.DataFrame) -> Iterator[tuple[dict, np.ndarray | ImageErro
         for name, part in cohort.groupby(pd.Series(networks_of(cohort), cohort.index)):
             work = partial(_segment, load(WEIGHTS / f"{name}.safetensors"))
             rows = part.to_dict("records")
-            batches = iter([rows[start : start + BATCH] for start in range(0, len(rows), BATCH)])
-            coming = deque(pool.submit(work, batch) for batch in islice(batches, THREADS + 1))
-            while coming:
-                done = coming.popleft().result()
-                coming.extend(pool.submit(work, batch) for batch in islice(batches, 1))
+            for done in in_turn(pool, work, (rows[at : at + BATCH] for at in range(0, len(rows), BATCH))):
                 yield from done
     finally:
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(threads)  # threads that others start later are not bound to one
+
+
+def in_turn(pool: Executor, work: Callable[[Task], Done], tasks: Iterable[Task]) -> Iterator[Done]:
+    """Yield what work makes of each task, in order, with no more under way than keeps all threads busy."""
+    waiting = iter(tasks)
+    coming = deque(pool.submit(work, task) for task in islice(waiting, THREADS + 1))
+    while coming:
+        done = coming.popleft().result()
+        coming.extend(pool.submit(work, task) for task in islice(waiting, 1))
+        yield done
 
 
 def _segment(model: torch.nn.Module, rows: list[dict]) -> list[tuple]:

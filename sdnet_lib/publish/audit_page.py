@@ -23,11 +23,11 @@ from sdnet_lib.data import images
 from sdnet_lib.data.cohort import fingerprint
 from sdnet_lib.files import InputError, write_json, write_text
 from sdnet_lib.files.templates import environment
-from sdnet_lib.names import csv_text
+from sdnet_lib.names import csv_text, shown
 
 PAGE, NUMBERS, IMAGES = "audit.html", "audit.json", "suspects.csv"
 PICTURES, PICTURE = 24, 160  # on the contact sheet, and their longest side
-PAIRS = 50  # of near-duplicates that the page shows
+PAIRS, LISTED = 50, 10_000  # of near-duplicates that the page shows, and that `NUMBERS` lists
 FIELDS = {"verdict": str, "word": str, "findings": list, "cohort": dict}
 
 
@@ -71,7 +71,8 @@ def write(
     found = questions.audit(cohort, seed)
     report = numbers(cohort, name, found, seed)
     shown = found.suspects.head(PICTURES)
-    template = environment(Path(__file__).parent).get_template("audit.html.jinja")
+    reader = environment(Path(__file__).parent).overlay(finalize=_seen)
+    template = reader.get_template("audit.html.jinja")
     page = template.render(
         report=report,
         before=earlier and _beside(earlier, report),
@@ -86,6 +87,11 @@ def write(
     write_json(out / NUMBERS, report)
     write_text(out / PAGE, page)
     return report
+
+
+def _seen(value: object) -> object:
+    """Return text as it may be shown: letters that nobody sees, or that turn the writing round, by number."""
+    return shown(value) if type(value) is str else value  # what Jinja has made safe is no plain text
 
 
 def numbers(cohort: pd.DataFrame, name: str, found: questions.Audit, seed: int) -> dict:
@@ -103,7 +109,7 @@ def numbers(cohort: pd.DataFrame, name: str, found: questions.Audit, seed: int) 
             **counts,
             "fingerprint": fingerprint(cohort),
         },
-        "same_films": _plain(found.same.to_dict("records")),
+        "same_films": _plain(found.same.head(LISTED).to_dict("records")),
         "thresholds": {
             "p_after_holm": findings.SIGNIFICANT,
             "amber_and_red_from": {"others": list(findings.PLAIN)} | _plain(findings.BOUNDS),

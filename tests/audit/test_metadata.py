@@ -32,18 +32,26 @@ def test_columns_go_by_many_names():
 def test_ages_are_compared_by_rank():
     guesses, _ = ask(age=[str(30 + 20 * (number % 2) + number / 10) for number in range(60)])
     assert guesses["age"].numbers["cliffs_delta"] == 1
-    assert guesses["age"].numbers["medians"]["P"] == pytest.approx(53, abs=0.2)
+    assert float(guesses["age"].numbers["medians"]["P"]) == pytest.approx(53, abs=0.2)
 
 
 def test_an_age_that_only_one_label_has_gives_it_away():
     guesses, _ = ask(age=[np.nan, 50.0] * 30)
-    assert guesses["age"].answer.auc == 1 and guesses["age"].numbers["medians"]["N"] is None
+    assert guesses["age"].answer.auc == 1 and guesses["age"].numbers["medians"]["N"] == "unknown"
 
 
 @pytest.mark.parametrize("date", ["2020-03-01", "20200301", "1 March 2020"])
 def test_dates_in_many_forms_are_days(date):
     assert metadata._day(date) == 18322
     assert metadata._day("2020") == 2020 and np.isnan(metadata._day("")) and np.isnan(metadata._day("soon"))
+
+
+def test_dates_are_said_as_dates_and_years_as_years():
+    guesses, _ = ask(date=["2020-03-01", "20210704"] * 30)
+    assert guesses["date"].says == "median N 2020-03-01, median P 2021-07-04"
+    assert ask(year=["2019", "2020"] * 30)[0]["date"].says == "median N 2019, median P 2020"
+    _, same = ask(date="2020-03-01 10:00")
+    assert same["date"].evidence == "the same for all images: 2020-03-01"
 
 
 def test_patients_on_two_sides_are_counted():

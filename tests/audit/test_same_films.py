@@ -15,16 +15,21 @@ def pictures():
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(0, 10_000), st.floats(0.0, 0.3))
-def test_the_quick_search_finds_what_comparing_all_pairs_finds(seed, noise):
+@given(st.integers(0, 10_000), st.floats(0.001, 0.3), st.booleans())
+def test_the_quick_search_finds_what_comparing_all_pairs_finds(seed, noise, mirrored):
     rng = np.random.default_rng(seed)
     made_of = rng.integers(0, 12, 40)
     vectors = rng.normal(size=(12, 1024))[made_of] + noise * rng.normal(size=(40, 1024))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    likeness = np.triu(vectors @ vectors.T, 1)
+    whole = vectors.copy()
+    if mirrored:
+        vectors[::2] = whole[::2].reshape(-1, 32, 32)[:, :, ::-1].reshape(20, -1)
+    likeness = np.triu(whole @ whole.T, 1)
     clear = np.abs(likeness - same_films.ALIKE) > 1e-3
     expected = {tuple(pair) for pair in np.argwhere((likeness >= same_films.ALIKE) & clear)}
-    table = same_films.pairs(vectors)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(same_films, "BLOCK", 16)
+        table = same_films.pairs(vectors)
     found = {pair for pair in zip(table["first"], table["second"], strict=True) if clear[pair]}
     assert found == expected
 
@@ -57,3 +62,13 @@ def test_two_patients_are_amber_one_is_not_and_two_parts_are_red(pictures):
     assert ask(changed, patient_id=patients)[0].level == GREEN
     split = ["train", "train", "test", *["train"] * 9]
     assert ask(changed, patient_id=patients, split=split)[0].level == RED
+
+
+@pytest.mark.parametrize("copies", [2, 3000])
+def test_copies_are_as_many_pairs_as_copies_whatever_they_are_under(copies, pictures):
+    signatures = np.stack([signature(picture) for picture in [*pictures, *[pictures[2]] * copies]])
+    cohort = made.table(len(signatures), patient_id="one")
+    finding, table = same_films.same_film_twice(cohort, signatures.astype(np.float16))
+    assert len(table) == copies and set(table["first"]) == {"i2"}
+    assert finding.level == RED and finding.numbers["two_labels"] == copies / 2  # every other one is positive
+    assert table["two_labels"].is_monotonic_decreasing  # the worst first

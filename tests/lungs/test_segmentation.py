@@ -1,4 +1,5 @@
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -18,6 +19,16 @@ def test_tidy_takes_no_speck_for_a_second_lung():
     lung, speck = rectangle_mask(100, 100, 10, 10, 40, 80), rectangle_mask(100, 100, 95, 95, 99, 99)
     assert (segmentation.tidy(lung | speck) == lung).all()
     assert not segmentation.tidy(np.zeros((9, 9), bool)).any()
+
+
+def test_work_is_handed_out_no_faster_than_it_is_taken():
+    taken, begun = 0, []
+    with ThreadPoolExecutor(segmentation.THREADS) as pool:
+        for done in segmentation.in_turn(pool, lambda task: begun.append(task) or -task, range(200)):
+            assert done == -taken
+            taken += 1
+            assert len(begun) <= taken + segmentation.THREADS + 1
+    assert taken == len(begun) == 200
 
 
 def test_every_patient_of_the_training_sets_has_a_network_that_never_saw_them():

@@ -2,10 +2,12 @@
 
 import json
 import re
+import unicodedata
 
 import pytest
 from bs4 import BeautifulSoup
 
+from sdnet_lib import names
 from sdnet_lib.data.cohort import write_cohort
 from sdnet_lib.files import InputError
 from sdnet_lib.phantom import cohorts
@@ -13,12 +15,13 @@ from sdnet_lib.publish import audit_page
 from tests.cli.test_main import run
 
 EVIL = "<script>alert(1)</script>&\"'"
+UNSEEN = "\u202e\x1b[31m"  # turns the writing round, colours a terminal
 
 
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory):
     made = cohorts.biased(40, 1, tmp_path_factory.mktemp("biased") / "made", size=64, workers=1)
-    return made.assign(image_id=[f"{EVIL}{number}" for number in range(40)], source=EVIL)
+    return made.assign(image_id=[f"{EVIL}{number}" for number in range(40)], source=EVIL + UNSEEN)
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +40,12 @@ def page(folder):
 def test_what_comes_from_files_is_escaped(out, which):
     found = page(out / which)
     assert not found.select("script") and EVIL in found.get_text()
+
+
+@pytest.mark.parametrize("which", ["first", "second"])
+def test_nothing_is_there_that_cannot_be_seen(out, which):
+    text = (out / which / audit_page.PAGE).read_text()
+    assert not [letter for letter in text if letter != "\n" and unicodedata.category(letter) in names.UNSEEN]
 
 
 @pytest.mark.parametrize("which", ["first", "second"])
