@@ -18,6 +18,7 @@ LETTER = 25  # pixels of ink
 STROKE = 9  # pixels: brighter than all around within that reach is a stroke
 CONTRAST = 0.12  # of a stroke to what lies around it
 LARGEST = 40  # pixels of a plate's side
+LONGEST = 4  # times its width: air beside the chest is longer
 LEVELS = np.arange(0.9, 0.1, -0.1)  # of grey, at which plates are looked for
 SMALLEST = {"bright": 8, "dark": 4}  # a smaller bright one is a stroke
 STEP = 0.15  # of grey, from a plate to the film around it, all along its edge
@@ -84,7 +85,9 @@ def _plates(image: np.ndarray, inside: np.ndarray) -> Iterator[tuple[tuple[slice
         parts, _ = ndimage.label((picture > level) & inside)
         for number, place in enumerate(ndimage.find_objects(parts), start=1):
             sides = [part.stop - part.start for part in place]
-            if not (SMALLEST[kind] <= min(sides) and max(sides) <= LARGEST) or found[place].any():
+            if not SMALLEST[kind] <= min(sides) or max(sides) > min(LARGEST, LONGEST * min(sides)):
+                continue
+            if found[place].any():
                 continue
             piece = ndimage.binary_fill_holes(parts[place] == number)
             if piece.mean() >= FULL and _is_plate(picture, inside, place, piece):
