@@ -20,6 +20,7 @@ def write() -> str:
         measured=measured,
         calibration=calibration(table),
         origin=origin,
+        today=published_audit.code(),
         planned=len(published_audit.CELLS) * published_audit.SEEDS,
         done=len(table),
         bounds={"every other question": findings.PLAIN} | findings.BOUNDS,

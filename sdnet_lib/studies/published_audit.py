@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from sdnet_lib.audit import findings, probes, questions
 from sdnet_lib.audit.films import Evidence, look
+from sdnet_lib.code_version import code_version
 from sdnet_lib.config import cache_dir
 from sdnet_lib.data import images
 from sdnet_lib.data.cohort import read_cohort, write_cohort
@@ -133,7 +134,13 @@ def origin(table: pd.DataFrame, pool: int, spent: float) -> dict:
         "bounds": {"others": findings.PLAIN} | findings.BOUNDS,
         "permutations": probes.PERMUTATIONS,
         "hours_of_computing": round(spent, 2),
+        "code": code(),
     }
+
+
+def code() -> str:
+    """Return the version of the code that audits."""
+    return code_version("sdnet_lib.audit.questions")
 
 
 def drawn(name: str, pool: int, folder: Path) -> tuple[pd.DataFrame, Evidence]:

@@ -13,7 +13,8 @@ def test_the_table_is_computed_from_what_is_stored():
     for row in summary.itertuples():
         start = [row.shortcut, f"{row.strength:.1f}", str(row.images), str(row.cohorts)]
         assert any(cells[:4] == start for cells in rows)
-    assert origin["command"] in page
+    assert origin["command"] in page and f"by code {origin['code']}" in page
+    assert ("The audit's code is another today" in page) == (origin["code"] != published_audit.code())
 
 
 def test_what_is_missing_is_what_the_table_lacks():
