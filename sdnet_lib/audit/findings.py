@@ -95,7 +95,7 @@ def judge(guesses: Sequence[Guess], trial: Trial) -> list[Finding]:
     adjusted = holm(np.array([guess.answer.p for guess in guesses]))
     found = {guess.name: _finding(guess, float(p)) for guess, p in zip(guesses, adjusted, strict=True)}
     answers = {guess.name: guess.answer for guess in guesses}
-    if _is_exposure("sharpness", answers, trial):
+    if "sharpness" in found and found["sharpness"].level != GREEN and _is_exposure(answers, trial):
         evidence = f"{found['sharpness'].evidence}; no more than grey levels show, as disease does"
         found["sharpness"] = found["sharpness"]._replace(level=GREEN, evidence=evidence)
     loud = [name for name in CAUSES if name in found and found[name].level in (RED, AMBER)]
@@ -111,15 +111,15 @@ def judge(guesses: Sequence[Guess], trial: Trial) -> list[Finding]:
     return list(found.values())
 
 
-def _is_exposure(name: str, answers: Mapping[str, Answer], trial: Trial) -> bool:
-    """Say whether a cause shows what exposure does to a film, and too little of it.
+def _is_exposure(answers: Mapping[str, Answer], trial: Trial) -> bool:
+    """Say whether sharpness shows what exposure does to a film, and too little of it.
 
     Noise is another part of a film's contrast where the film is darker, so disease reaches sharpness on the
     path on which it reaches grey levels, which need more than others for a level.
     """
-    if not {name, "grey levels"} <= set(answers) or answers[name].auc >= NEAR_DISEASE[0]:
+    if "grey levels" not in answers or answers["sharpness"].auc >= NEAR_DISEASE[0]:
         return False
-    return not _apart(name, answers[name], answers["grey levels"], trial)
+    return not _apart("sharpness", answers["sharpness"], answers["grey levels"], trial)
 
 
 def _apart(name: str, answer: Answer, lead: Answer, trial: Trial) -> bool:
