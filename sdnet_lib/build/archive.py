@@ -220,14 +220,16 @@ def _kind(data: Dataset) -> str:
 
 
 def _body(data: Dataset) -> str:
-    """Return "CHEST", another part of the body, or "" where the tags do not say."""
-    for item in _items(data, "AnatomicRegionSequence"):
-        if _text(item, "CodeValue") in CHEST_CODES:
-            return "CHEST"
+    """Return "CHEST", another part of the body, or "" where the tags do not say or contradict."""
+    coded = any(_text(item, "CodeValue") in CHEST_CODES for item in _items(data, "AnatomicRegionSequence"))
     part = _text(data, "BodyPartExamined").upper()
     texts = [part] if part else [_text(data, name).upper() for name in BODY_TAGS]
     said = " ".join(texts).translate(str.maketrans("ÁÓ", "AO"))
-    return "CHEST" if any(word in said for word in CHEST_WORDS) else part
+    if any(word in said for word in CHEST_WORDS):
+        return "CHEST"
+    if coded:
+        return "" if part else "CHEST"
+    return part
 
 
 def _view(data: Dataset) -> str:

@@ -63,7 +63,7 @@ def by_tags(
     files = start(files)
     leave_out(files, "file", "no readable DICOM film", files["problem"] != "", files["problem"])
     leave_out(files, "tags", "not a plain X-ray", files["kind"] != "", files["kind"])
-    leave_out(files, "tags", "part of the body not in the tags", files["body"] == "")
+    leave_out(files, "tags", "part of the body not in the tags, or contradictory", files["body"] == "")
     leave_out(files, "tags", "not a chest", files["body"] != "CHEST", files["body"])
     leave_out(files, "tags", "view not in the tags, or contradictory", files["view"] == "")
     leave_out(files, "tags", f"view is not {' or '.join(views)}", ~files["view"].isin(views), files["view"])

@@ -59,6 +59,7 @@ def test_the_view(tags, view):
         ({"BodyPartExamined": "", "StudyDescription": "Tórax PA"}, "CHEST"),
         ({"BodyPartExamined": "", "AnatomicRegionSequence": code("51185008")}, "CHEST"),
         ({"BodyPartExamined": ""}, ""),
+        ({"BodyPartExamined": "HAND", "AnatomicRegionSequence": code("51185008")}, ""),  # a contradiction
     ],
 )
 def test_the_part_of_the_body(tags, body):

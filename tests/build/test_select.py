@@ -38,7 +38,7 @@ def films(*changes):
     [
         ({"problem": "not a DICOM file"}, "no readable DICOM film"),
         ({"kind": "several frames"}, "not a plain X-ray"),
-        ({"body": ""}, "part of the body not in the tags"),
+        ({"body": ""}, "part of the body not in the tags, or contradictory"),
         ({"body": "HAND"}, "not a chest"),
         ({"view": ""}, "view not in the tags, or contradictory"),
         ({"view": "AP"}, "view is not PA"),
