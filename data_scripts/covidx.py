@@ -22,6 +22,7 @@ from sdnet_lib.files import InputError
 
 FOLDER = "covidx"
 TESTED = tuple(f"rsna_test_patients_{name}.txt" for name in CLASSES[:2])
+SIDES = {"test": "the test list", "train": "the training list", "no": "no list"}
 FOLDERS = {
     cxr_collection.FOLDER: cxr_collection.SOURCE,
     darkcovidnet.EXTRA: cxr_collection.SOURCE,
@@ -68,6 +69,7 @@ def read(root: Path, name: str, positive: str = "COVID-19") -> pd.DataFrame:
     cohort.attrs["remarks"] = [
         *([f"lines of the lists that repeat an image: {repeated:,}"] if repeated else []),
         *([f"listed for training and test, under two ids: patient {leaks}"] if leaks else []),
+        _asked(table, _tested(root)),
         by_rules(images, here, version, _tested(root)),
         beside_table_1(images, name),
     ]
@@ -110,6 +112,14 @@ def listed(root: Path, version: Version) -> pd.DataFrame:
 def _tested(root: Path) -> set[str]:
     """Return RSNA's patients who are tested, as COVID-Net published them."""
     return {patient for name in TESTED for patient in _text(root / FOLDER / name).split()}
+
+
+def _asked(table: pd.DataFrame, published: set[str]) -> str:
+    """Say how many of the published test patients are listed: for the test, for training, or not at all."""
+    side = table.drop_duplicates("patient").set_index("patient")["split"]
+    counts = pd.Series(sorted(published)).map(side).fillna("no").value_counts()
+    found = (f"{counts.get(name, 0)} in {what}" for name, what in SIDES.items())
+    return f"published test patients of {rsna_pneumonia.SOURCE}: {len(published)}, {', '.join(found)}"
 
 
 def parts(root: Path) -> pd.DataFrame:

@@ -82,6 +82,8 @@ def test_both_releases_from_all_parts(tmp_path):
     ]
     assert "lines of the lists that repeat an image: 1" in said
     assert "listed for training and test, under two ids: patient cxr-19" in said
+    asked = "published test patients of RSNA Pneumonia: 3"
+    assert f"{asked}, 2 in the test list, 0 in the training list, 1 in no list" in said
     rules = next(line for line in said if line.startswith("by the published rules"))
     assert "8 of the 8 listed images that are here get the listed class and side, 0 another, 0 none" in rules
     assert rules.endswith("1 that are not listed would be taken")
