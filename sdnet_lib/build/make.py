@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from joblib import cpu_count, delayed
 from tqdm import tqdm
@@ -130,7 +131,7 @@ def build(
             mids.write(part, cohort, _studies(kept, secret))
         facts = _facts(protocol, files, tests, read, secret)
         sheet.write(part, cohort, select.flow(files), levels, facts, {n: f for n, (_, f) in made.items()})
-        write_text(part / TRAIL, csv_text(_trail(files, secret)))
+        write_text(part / TRAIL, csv_text(_trail(files, made, secret)))
         _scan(part, files, made)
         seal_folder(part, out.name)
         _write_key(out.with_name(f"{out.name}-private"), files, secret)
@@ -138,7 +139,7 @@ def build(
     return files
 
 
-def _each(task: Callable, rows: Sequence[tuple], what: str, jobs: int) -> list:
+def each(task: Callable, rows: Sequence[tuple], what: str, jobs: int) -> list:
     """Do a task for each row, in processes, in order."""
     with workers(min(jobs, max(1, len(rows))), "generator") as parallel:
         done = parallel(delayed(task)(*row) for row in rows)
@@ -148,7 +149,7 @@ def _each(task: Callable, rows: Sequence[tuple], what: str, jobs: int) -> list:
 def _look(files: pd.DataFrame, folder: Path, kept: Path, jobs: int) -> dict[str, dict]:
     left = files[files["reason"] == ""]
     rows = [(folder / file, kept) for file in left["file"]]
-    return dict(zip(left["uid"], _each(films.look, rows, "comparing films", jobs), strict=True))
+    return dict(zip(left["uid"], each(films.look, rows, "comparing films", jobs), strict=True))
 
 
 def _render(
@@ -156,7 +157,7 @@ def _render(
 ) -> dict[str, tuple[Path, dict]]:
     """Return the folder and the facts of each film of the release, by its id."""
     rows = [(folder / row.file, row.patient_id, salt, choices, into) for row in kept.itertuples()]
-    return dict(zip(kept["image_id"], _each(films.render, rows, "writing films", jobs), strict=True))
+    return dict(zip(kept["image_id"], each(films.render, rows, "writing films", jobs), strict=True))
 
 
 def _cohort(kept: pd.DataFrame, salt: bytes) -> pd.DataFrame:
@@ -224,18 +225,27 @@ def _views(files: pd.DataFrame) -> dict:
     return {name: int(rows.sum()) for name, rows in decided.items()} | {"worth": view.card()["unseen"]}
 
 
-def _trail(files: pd.DataFrame, salt: bytes) -> pd.DataFrame:
+def _trail(files: pd.DataFrame, made: dict[str, tuple[Path, dict]], salt: bytes) -> pd.DataFrame:
     """Return what became of each file, under names that only the private key knows."""
     out = files["reason"] != ""
+    lines = {name: facts["masked"] for name, (_, facts) in made.items()}
     trail = pd.DataFrame(
         {
             "file": [_trail_name(salt, file) for file in files["file"]],
             "step": files["step"].where(out, "released"),
             "decision": out.map({True: "left out", False: "released"}),
             "reason": files["reason"],
+            "view_from": _view_from(files),
+            "masked_lines": files["image_id"].map(lines).where(~out).astype("Int64"),
         }
     )
     return trail.sort_values("file", ignore_index=True)
+
+
+def _view_from(files: pd.DataFrame) -> pd.Series:
+    """Say of each file whether its header or its pixels named the view; "" if neither did."""
+    guessed = files["view_likely"].notna() if "view_likely" in files else False
+    return pd.Series(np.where(guessed, "pixels", "header"), files.index).where(files["view"] != "", "")
 
 
 def _trail_name(salt: bytes, file: str) -> str:

@@ -3,7 +3,8 @@
 A frozen network describes the whole film, and a logistic regression on that description says how likely PA
 is. It learned from public films whose source names the view (`sdnet maintain view`). The card beside it says
 how often it is wrong in a source that it has not seen; so only answers far from one half count, and only if
-asked for. No lateral film was there to learn from: it takes each for frontal.
+asked for. No lateral film was there to learn from: one whose header is silent may pass for PA or AP, which is
+why the trail of a release names the films whose view the pixels decided.
 """
 
 from __future__ import annotations
