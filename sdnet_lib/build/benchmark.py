@@ -1,12 +1,7 @@
-"""How well headers are de-identified, scored as MIDI-B does (arXiv 2507.23608): right actions by kind.
-
-``python -m sdnet_lib.build.benchmark --patients 900`` writes a simulated archive of some 2,000 films,
-de-identifies each, reads it again and compares it with what was planted.
-"""
+"""How well headers are de-identified, scored as MIDI-B does (arXiv 2507.23608): right actions by kind."""
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +12,6 @@ from tqdm import tqdm
 
 from sdnet_lib.build import deidentify
 from sdnet_lib.build.archive import read_header
-from sdnet_lib.files.temporary import private_folder
 from sdnet_lib.phantom import archive
 
 SALT = b"the salt of a benchmark hides nobody"
@@ -50,13 +44,40 @@ def score(planted: pd.DataFrame, made: dict[str, Dataset]) -> tuple[pd.DataFrame
     Returns
     -------
     actions : DataFrame
-        Index ``kind`` and `all`; ``right`` and ``total``. Right is: for ``hide``, the text is not in the
-        attribute; for ``keep``, it is as it was; for ``uid``, another UID, for one UID always the same and
-        for two never; for ``date``, earlier by the same number of days in all of a patient.
+        See `judged`.
     left : list of str
         ``file: text`` for each hidden text that still stands anywhere in the header or the file's meta data.
     """
-    rows = planted.assign(now=[value(made[row.file], row.path) for row in planted.itertuples()])
+    films = [observed(rows, made[rows["file"].iloc[0]]) for _, rows in planted.groupby("study_id")]
+    rows = pd.concat(films, ignore_index=True)
+    return judged(rows), [f"{row.file}: {row.value}" for row in rows[rows["left"]].itertuples()]
+
+
+def observed(planted: pd.DataFrame, data: Dataset) -> pd.DataFrame:
+    """Add to what was planted in a film what stands there ``now``, and whether a hidden text is ``left``."""
+    text = f"{data.file_meta}\n{data}"
+    stands = np.array([old in text for old in planted["value"]])
+    return planted.assign(
+        now=[value(data, path) for path in planted["path"]],
+        left=(planted["kind"] == "hide") & stands,
+    )
+
+
+def judged(rows: pd.DataFrame) -> pd.DataFrame:
+    """Count right actions.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Of `observed`, of all films.
+
+    Returns
+    -------
+    DataFrame
+        Index ``kind`` and `all`; ``right`` and ``total``. Right is: for ``hide``, the text is not in the
+        attribute; for ``keep``, it is as it was; for ``uid``, another UID, for one UID always the same and
+        for two never; for ``date``, earlier by the same number of days in all of a patient.
+    """
     patients = rows[rows["path"] == "PatientID"].set_index("study_id")["value"]
     days = (
         pd.to_datetime(rows["value"], errors="coerce", format="%Y%m%d")
@@ -76,13 +97,10 @@ def score(planted: pd.DataFrame, made: dict[str, Dataset]) -> tuple[pd.DataFrame
         & (rows["now"].map(olds) == 1),
         "date": (days > 0) & (days == patient.map(usual)),
     }
-    rows["right"] = np.select([rows["kind"] == kind for kind in right], list(right.values()))
-    actions = rows.groupby("kind")["right"].agg(right="sum", total="size")
+    found = np.select([rows["kind"] == kind for kind in right], list(right.values()))
+    actions = rows.assign(right=found).groupby("kind")["right"].agg(right="sum", total="size")
     actions.loc["all"] = actions.sum()
-    texts = {name: f"{data.file_meta}\n{data}" for name, data in made.items()}
-    hidden = rows[rows["kind"] == "hide"]
-    left = [f"{row.file}: {row.value}" for row in hidden.itertuples() if row.value in texts[row.file]]
-    return actions.astype(int), left
+    return actions.astype(int)
 
 
 def value(data: Dataset, path: str) -> str:
@@ -96,20 +114,3 @@ def value(data: Dataset, path: str) -> str:
         return ""
     found = data[tag].value
     return "\\".join(map(str, found)) if data[tag].VM > 1 else str(found)
-
-
-def main() -> None:
-    """Print the score, and what is left."""
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--patients", type=int, default=900)
-    options.add_argument("--seed", type=int, default=0)
-    given = options.parse_args()
-    with private_folder() as folder:
-        actions, left = run(folder, given.patients, given.seed)
-    actions["percent"] = 100 * actions["right"] / actions["total"]
-    print(actions.round(3).to_string())
-    print(f"identifiers left: {len(left)}", *left[:20], sep="\n")
-
-
-if __name__ == "__main__":
-    main()

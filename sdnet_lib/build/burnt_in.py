@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,9 @@ SIDES |= {"DCHA": "R", "DER": "R"}
 SURE = 0.5  # of a reader's confidence in what it has read
 MARGIN = 0.3  # of a line's height that is masked around it
 LETTER = 24  # a standard marker is as high as the film, divided by this
+AGAIN = 2  # searches, at most, for what is left where text was masked
+WINDOW = 736  # pixels of the smallest side of such a search; the reader would enlarge less to it
+SHRUNK, LEAST, MOST = 0.8, 1000, 2000  # of a film's longest side, where lines are looked for; in pixels
 
 
 class Text(NamedTuple):
@@ -33,20 +37,59 @@ class Text(NamedTuple):
         return SIDES.get(re.sub(r"\W", "", self.words.upper()), "")
 
 
+class Cleaned(NamedTuple):
+    """A film without its text.
+
+    Attributes
+    ----------
+    image : float array, (height, width)
+    masked : list of Text
+        What was filled.
+    laterality : str
+        That the markers name: "", L, R or LR.
+    words : str
+        What can still be read: kept markers, and what was found to the last.
+    """
+
+    image: np.ndarray
+    masked: list[Text]
+    laterality: str
+    words: str
+
+
 @cache
-def reader() -> object:
-    """Return the reader of text; its models come with its package."""
+def reader() -> Callable[[np.ndarray], list[tuple]]:
+    """Return what reads a picture, uint8 (height, width, 3): corners, words and confidence of each line.
+
+    Its models come with its package.
+    """
     from rapidocr_onnxruntime import RapidOCR
 
-    return RapidOCR(intra_op_num_threads=1, inter_op_num_threads=1)
+    return partial(_read, RapidOCR(intra_op_num_threads=1, inter_op_num_threads=1))
+
+
+def _read(engine: object, picture: np.ndarray) -> list[tuple]:
+    """Look for lines on a smaller picture, which takes most of the time, and read them as they are."""
+    height, width = picture.shape[:2]
+    longest = max(height, width)
+    scale = min(1, max(SHRUNK, LEAST / longest), MOST / longest)
+    size = (round(width * scale), round(height * scale))
+    smaller = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BOX))
+    boxes, _ = engine.text_det(smaller)
+    if boxes is None or not len(boxes):
+        return []
+    boxes = engine.sorted_boxes(np.float32(boxes) * np.float32([width / size[0], height / size[1]]))
+    lines, _, _ = engine.text_cls(engine.get_crop_img_list(picture, boxes))
+    read, _ = engine.text_rec(lines)
+    return [(corners, words, sure) for corners, (words, sure) in zip(boxes, read, strict=True)]
 
 
 def find(image: np.ndarray) -> list[Text]:
     """Find the lines of text in a film, float (height, width) in [0, 1]."""
-    found, _ = reader()(np.repeat(eight_bits(image)[..., None], 3, axis=2))
+    found = reader()(np.repeat(eight_bits(image)[..., None], 3, axis=2))
     height, width = image.shape
     texts = []
-    for corners, words, sure in found or []:
+    for corners, words, sure in found:
         (left, top), (right, bottom) = np.min(corners, axis=0), np.max(corners, axis=0)
         margin = MARGIN * (bottom - top)
         if float(sure) >= SURE:
@@ -58,6 +101,37 @@ def find(image: np.ndarray) -> list[Text]:
             )
             texts.append(Text(*edges, words))
     return texts
+
+
+def cleaned(image: np.ndarray, marker: str) -> Cleaned:
+    """Mask the text of a film, and what is still found beside it; for ``marker`` see `masked`."""
+    found = find(image)
+    kept = [text for text in found if marker == "keep" and text.laterality]
+    filled = new = [text for text in found if text not in kept]
+    image = masked(image, found, marker)
+    for _ in range(AGAIN):
+        if not new:
+            break
+        new = [text for text in find_near(image, new) if marker == "mask" or not text.laterality]
+        image = masked(image, new, "mask")
+        filled = filled + new
+    laterality = "".join(sorted({text.laterality for text in found} - {""}))
+    return Cleaned(image, filled, laterality, " ".join(text.words for text in kept + new))
+
+
+def find_near(image: np.ndarray, texts: list[Text]) -> list[Text]:
+    """Find the lines of text around others: as `find` does, for the rest of the film is as it was."""
+    top, bottom = _grown(min(t.top for t in texts), max(t.bottom for t in texts), image.shape[0])
+    left, right = _grown(min(t.left for t in texts), max(t.right for t in texts), image.shape[1])
+    found = find(image[top:bottom, left:right])
+    return [Text(t.top + top, t.bottom + top, t.left + left, t.right + left, t.words) for t in found]
+
+
+def _grown(first: int, last: int, size: int) -> tuple[int, int]:
+    """Return a wider span, at least `WINDOW` long if there is so much, of rows or columns."""
+    margin = max(last - first, WINDOW - (last - first)) // 2
+    first = max(0, min(first - margin, size - WINDOW))
+    return first, min(size, max(last + margin, first + WINDOW))
 
 
 def masked(image: np.ndarray, texts: list[Text], marker: str) -> np.ndarray:

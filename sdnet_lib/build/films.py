@@ -52,8 +52,9 @@ def render(file: Path, patient: str, salt: bytes, choices: Choices, kept: Path) 
     folder : Path
         With `FILM`, and `DICOM` if chosen.
     facts : dict
-        ``masked`` lines of text, the ``laterality`` that a marker names ("" without), and the ``words`` that
-        can still be read where any could.
+        ``masked`` lines of text, the ``boxes`` of these (top, bottom, left, right, letters), the
+        ``laterality`` that a marker names ("" without), and the ``words`` that can still be read where any
+        could.
     """
     secret = pseudonyms.pseudonym(salt, "kept", patient)
     key = digest(content_hash(file), secret, json.dumps(choices), json.dumps(deidentify.rules()), digits=32)
@@ -63,18 +64,18 @@ def render(file: Path, patient: str, salt: bytes, choices: Choices, kept: Path) 
 
 def _render(file: Path, patient: str, salt: bytes, choices: Choices, part: Path) -> None:
     image = images.read_gray(file)
-    texts = burnt_in.find(image) if choices.search else []
-    image = burnt_in.masked(image, texts, choices.marker)
-    masked = sum(choices.marker != "keep" or not text.laterality for text in texts)
-    again = burnt_in.find(image) if masked else texts
-    (part / FILM).write_bytes(images.png(images.eight_bits(image)))
+    film = burnt_in.Cleaned(image, [], "", "")
+    if choices.search:
+        film = burnt_in.cleaned(image, choices.marker)
+    (part / FILM).write_bytes(images.png(images.eight_bits(film.image)))
     if choices.dicom:
         data = dcmread(file, force=True, stop_before_pixels=True)
-        deidentify.write(data, image, part / DICOM, salt, patient, text_searched=choices.search)
+        deidentify.write(data, film.image, part / DICOM, salt, patient, text_searched=choices.search)
     facts = {
-        "masked": masked,
-        "laterality": "".join(sorted({text.laterality for text in texts} - {""})),
-        "words": " ".join(text.words for text in again),
+        "masked": len(film.masked),
+        "boxes": [(*text[:4], len(text.words)) for text in film.masked],
+        "laterality": film.laterality,
+        "words": film.words,
     }
     (part / FACTS).write_text(json.dumps(facts), encoding="utf-8")
 

@@ -75,7 +75,13 @@ def check(folder: Path, out: Path, salt: Path, protocol: Protocol) -> None:
                 raise InputError(f"--{option} {word}: choose from {', '.join(known)}")
     if protocol.burnt_in == "absent" and protocol.marker != "keep":
         raise InputError(f"--marker {protocol.marker}: needs --burnt-in search, which finds the markers")
-    if protocol.burnt_in == "search" and find_spec(READER) is None:
+    if protocol.burnt_in == "search":
+        need_reader()
+
+
+def need_reader() -> None:
+    """Refuse to search for text without its reader, which is not among the requirements for its size."""
+    if find_spec(READER) is None:
         raise InputError(
             "--burnt-in search needs the reader of text: pip install rapidocr-onnxruntime; "
             "without it, look at the films and say --burnt-in absent"

@@ -33,10 +33,14 @@ def published(
     jobs: JobsOption = None,
 ) -> None:
     """Compute the stored results that the book loads; interrupted, the next call does what is missing."""
+    from functools import partial
+
+    from sdnet_lib.build import trial
     from sdnet_lib.studies import crossval, published_experiments
 
+    jobs = jobs or crossval.default_jobs()
     for name in names or published_experiments.NAMES:
-        published_experiments.publish(name, data, jobs or crossval.default_jobs())
+        published_experiments.publish(name, data, jobs, build=partial(trial.compute, jobs))
         say(f"stored: {name}")
 
 

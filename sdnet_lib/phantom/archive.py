@@ -2,7 +2,7 @@
 
 What was planted where is written down, so that a de-identification can be scored as the MIDI-B benchmark
 does (arXiv 2507.23608). Files differ as those of real archives do: grey the other way round, compressed,
-without a preamble, under names in Latin-1 and Chinese.
+without a preamble, under names in Latin-1 and Chinese. Words can be burnt into every second picture.
 """
 
 from __future__ import annotations
@@ -14,14 +14,18 @@ from uuid import UUID
 import imagecodecs
 import numpy as np
 import pandas as pd
+from joblib import delayed
 from pydicom import Dataset, dcmwrite, uid
 from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
 from tqdm import tqdm
 
+from sdnet_lib.data.images import resize
+from sdnet_lib.files import whole
 from sdnet_lib.names import csv_text
-from sdnet_lib.phantom import hospital
+from sdnet_lib.phantom import burnt_words, hospital
+from sdnet_lib.workers import workers
 
 PCR, READINGS, FILMS = "pcr.csv", "readings.csv", "films"
 PEOPLE = (  # character set, family name, given name
@@ -58,10 +62,20 @@ KEPT = {  # what science needs of a header, and every film here has
     "InstanceNumber": "1",
 }
 BITS = 12
+GRAIN = 0.01  # of the grey scale: noise of a film that is enlarged
 
 
-def write(folder: Path, patients: int = 60, seed: int = 0, size: int = 128) -> pd.DataFrame:
-    """Write ``films``, ``pcr.csv`` and ``readings.csv``.
+def write(
+    folder: Path,
+    patients: int = 60,
+    seed: int = 0,
+    size: int = 128,
+    *,
+    words: bool = False,
+    enlarged: int = 1,
+    jobs: int = 1,
+) -> pd.DataFrame:
+    """Write ``films``, ``pcr.csv`` and ``readings.csv``; films that are there stay, so another call goes on.
 
     Parameters
     ----------
@@ -70,33 +84,65 @@ def write(folder: Path, patients: int = 60, seed: int = 0, size: int = 128) -> p
         Of `hospital.simulate`.
     size : int
         Longest side of the films in pixels.
+    words : bool
+        Whether the pixels hold the words of `word_of`.
+    enlarged : int
+        So many times larger than it is drawn is a film, with noise of its own: many are drawn sooner.
+    jobs : int
+        Processes that draw.
 
     Returns
     -------
     DataFrame
-        What was planted: ``file`` (below ``films``), ``study_id``, ``path`` (of an attribute, such as
-        ``RequestAttributesSequence.0.RequestedProcedureComments``), ``kind`` (``hide``, ``uid``, ``date`` or
-        ``keep``) and ``value``.
+        What was planted in headers: ``file`` (below ``films``), ``study_id``, ``path`` (of an attribute, such
+        as ``RequestAttributesSequence.0.RequestedProcedureComments``), ``kind`` (``hide``, ``uid``, ``date``
+        or ``keep``) and ``value``.
     """
     archive = hospital.simulate(patients, seed)
-    truth = archive.truth.set_index("study_id")
-    planted = []
-    for number, study in enumerate(tqdm(archive.studies.to_dict("records"), disable=None, delay=2)):
-        frontal = truth.at[study["study_id"], "view"] != "LATERAL"
-        image = (
-            hospital.draw(archive.truth, [study["study_id"]], size)[0] if frontal else _lateral(number, size)
+    studies, truth = archive.studies.to_dict("records"), archive.truth
+    with workers(jobs, "generator") as parallel:
+        tasks = (
+            delayed(_write_film)(folder / FILMS, number, study, truth.iloc[[number]], size, words, enlarged)
+            for number, study in enumerate(studies)
         )
-        form = FORMS[number % len(FORMS)]
-        data, hidden = header(study, form)
-        # its bytes are the same in every locale, also where they are no letters
-        family = os.fsdecode(_family(study)[1].encode())
-        file = folder / FILMS / family / f"{study['study_id']}.dcm"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        save(data, image, form, file)
-        name = file.relative_to(folder / FILMS).as_posix()
-        planted += [(name, study["study_id"], *row) for row in hidden]
+        planted = list(tqdm(parallel(tasks), "drawing films", len(studies), disable=None, delay=2))
     _write_tables(archive, folder)
-    return pd.DataFrame(planted, columns=["file", "study_id", "path", "kind", "value"])
+    rows = [row for film in planted for row in film]
+    return pd.DataFrame(rows, columns=["file", "study_id", "path", "kind", "value"])
+
+
+def _write_film(
+    folder: Path, number: int, study: dict, truth: pd.DataFrame, size: int, words: bool, enlarged: int
+) -> list[tuple]:
+    """Write a film that is not there, and return what is planted in its header."""
+    form = FORMS[number % len(FORMS)]
+    data, hidden = header(study, form)
+    # its bytes are the same in every locale, also where they are no letters
+    family = os.fsdecode(_family(study)[1].encode())
+    file = folder / family / f"{study['study_id']}.dcm"
+    if not file.exists():
+        save(data, _picture(number, truth, size, words, enlarged), form, file)
+    name = file.relative_to(folder).as_posix()
+    return [(name, study["study_id"], *row) for row in hidden]
+
+
+def _picture(number: int, truth: pd.DataFrame, size: int, words: bool, enlarged: int) -> np.ndarray:
+    row = truth.iloc[0]
+    if row["view"] == "LATERAL":
+        return _lateral(number, size)
+    image = hospital.draw(truth, [row["study_id"]], size // enlarged)[0]
+    if enlarged > 1:
+        image = resize(image, (image.shape[0] * enlarged, image.shape[1] * enlarged))
+        rng = np.random.default_rng(row["picture_seed"])
+        image = image + GRAIN * rng.standard_normal(image.shape, np.float32)
+    word = word_of(row["picture_seed"]) if words else None
+    return burnt_words.burn(image, word) if word else image
+
+
+def word_of(picture_seed: int) -> burnt_words.Word | None:
+    """Return what is burnt into a frontal picture of `hospital.simulate`, if anything: a copy has it too."""
+    rng = np.random.default_rng(picture_seed)
+    return burnt_words.draw(rng) if rng.random() < 0.5 else None
 
 
 def accession(study_id: str) -> str:
@@ -193,9 +239,10 @@ def save(data: Dataset, image: np.ndarray, form: str, file: Path) -> None:
     data.file_meta.TransferSyntaxUID = syntax
     data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID
     data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID
-    dcmwrite(file, data, enforce_file_format=True)
-    if form == "no preamble":
-        file.write_bytes(file.read_bytes()[132:])
+    with whole(file) as part:
+        dcmwrite(part, data, enforce_file_format=True)
+        if form == "no preamble":
+            part.write_bytes(part.read_bytes()[132:])
 
 
 def _write_tables(archive: hospital.Hospital, folder: Path) -> None:

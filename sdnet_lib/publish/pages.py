@@ -62,6 +62,7 @@ def stage(
             nbformat.write(_not_run(nbformat.read(notebook, as_version=4)), copy)
     (folder / "book" / "this_run.md").write_text(this_run(executed, parameters, origin), encoding="utf-8")
     from sdnet_lib.publish import (  # which import torch; the command line should not wait for it
+        builder_page,
         calibration_page,
         cluster_page,
         data_sets_page,
@@ -75,6 +76,7 @@ def stage(
         "results": results_page,
         "model_card": model_card,
         "audit": calibration_page,
+        "builder": builder_page,
         "cluster": cluster_page,
         "data_sets": data_sets_page,
         "how_fast": speed_page,
@@ -83,6 +85,8 @@ def stage(
     for name, page in computed.items():
         if f"book/{name}" in listed:
             (folder / "book" / f"{name}.md").write_text(page.write(), encoding="utf-8")
+    if "book/builder" in listed:
+        builder_page.flow_diagram().savefig(folder / "book" / builder_page.FIGURE)
     if "book/refreshers" in listed:
         refreshers.write(folder / "book" / "refreshers")
 

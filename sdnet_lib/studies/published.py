@@ -1,7 +1,7 @@
 """Results that are computed once, stored with the package and loaded by the book, with where they come from.
 
-`published_experiments` says what is computed. Whatever takes long is kept in the cache as it is made, so a
-computation that was interrupted goes on where it stopped.
+`published_experiments` says what is computed, and `build.trial`. Whatever takes long is kept in the cache as
+it is made, so a computation that was interrupted goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ TABLES = {
     "pointing": "pointing",
     "audit": "audit_calibration",
     "audit-cost": "audit_cost",
+    "build": "build_trial",
     "data-sets": "data_sets",
 }  # other results, and the names of their files
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -83,7 +83,7 @@ STUDIES = {
 NAMES = (*STUDIES, *published.TABLES)
 
 
-def publish(name: str, data: Path, jobs: int) -> None:
+def publish(name: str, data: Path, jobs: int, **beside: Callable[[], tuple[dict, dict]]) -> None:
     """Compute what is missing of a result, one of `NAMES`, and store it.
 
     Parameters
@@ -93,6 +93,8 @@ def publish(name: str, data: Path, jobs: int) -> None:
         The folder that holds the public data sets.
     jobs : int
         Runs of a cross-validation at a time.
+    **beside
+        By name: what computes a result in a package that this one does not import.
 
     Raises
     ------
@@ -101,7 +103,9 @@ def publish(name: str, data: Path, jobs: int) -> None:
     """
     if name not in NAMES:
         raise InputError(f"unknown result {name!r}: choose from {', '.join(NAMES)}")
-    if name == "shortcuts":
+    if name in beside:
+        published.store(name, *beside[name]())
+    elif name == "shortcuts":
         published.store(name, *published_shortcuts.compute(data))
     elif name == "pointing":
         published.store(name, *published_pointing.compute(data))

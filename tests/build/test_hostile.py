@@ -35,7 +35,7 @@ def stored(data, syntax, encode):
 
 
 def rle(data):
-    data.compress(uid.RLELossless)
+    data.compress(uid.RLELossless, generate_instance_uid=False)
 
 
 def read_release(folder, image):

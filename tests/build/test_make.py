@@ -47,6 +47,9 @@ def test_every_file_is_explained_once_and_counted(built):
     files = [f for f in (built.source / archive.FILMS).rglob("*") if f.is_file()]
     assert len(trail) == len(files) == trail["file"].nunique()
     assert (trail.loc[trail["decision"] == "left out", "reason"] != "").all()
+    released = trail[trail["decision"] == "released"]
+    assert set(released["view_from"]) == {"header"} and set(released["masked_lines"].astype(float)) == {0}
+    assert (trail.loc[trail["decision"] == "left out", "masked_lines"] == "").all()
     flow = pd.read_csv(built.out / "flow.csv").set_index("rule")["excluded"]
     counted = trail.loc[trail["decision"] == "left out", "reason"].value_counts()
     assert counted.to_dict() == flow[flow > 0].to_dict()
@@ -258,7 +261,7 @@ def test_a_name_that_can_still_be_read_in_the_pixels_refuses_the_release(
         asked.append(picture)
         first = len(asked) % 2 == 1  # each film is searched, and once more when it was masked
         box = [[5, 5], [40, 5], [40, 15], [5, 15]]
-        return ([(box, "MULLER JURGEN", 0.9)] if first or read_again else []), 0
+        return [(box, "MULLER JURGEN", 0.9)] if first or read_again else []
 
     monkeypatch.setattr(burnt_in, "reader", lambda: reader)
     monkeypatch.setattr(protocol, "find_spec", lambda name: name)

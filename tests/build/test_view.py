@@ -90,7 +90,12 @@ def test_a_silent_header_is_judged_only_if_asked_and_sure(silent, tmp_path, monk
     sheet = (tmp_path / "release" / "data_sheet.md").read_text(encoding="utf-8")
     asked = int(files["view_likely"].notna().sum())
     assert f"{asked} films judged: {asked} with an answer, {len(cohort)} of them in the release" in sheet
-    assert "actualmed 6 %" in sheet
+    assert "actualmed 6 %" in sheet and "a lateral one whose header is silent may pass" in " ".join(
+        sheet.split()
+    )
+    trail = pd.read_csv(tmp_path / "release" / "trail.csv", keep_default_na=False)
+    assert set(trail.loc[trail["decision"] == "released", "view_from"]) == {"pixels"}
+    assert (trail["view_from"] == "pixels").sum() == asked and "header" not in set(trail["view_from"])
 
 
 def test_only_readable_chest_films_without_a_view_are_asked(tmp_path, monkeypatch):

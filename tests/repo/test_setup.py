@@ -269,7 +269,7 @@ def test_every_notebook_is_in_the_table_of_contents_in_order():
     files = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
     listed = [file.split("/")[1] for file in files if file.startswith("notebooks/")]
     assert listed == sorted(notebook.stem for notebook in (ROOT / "notebooks").glob("*.ipynb"))
-    computed = ("results", "model_card", "this_run", "audit", "data_sets", "how_fast", "cluster")
+    computed = ("results", "model_card", "this_run", "audit", "builder", "data_sets", "how_fast", "cluster")
     made = {f"book/{name}" for name in computed}
     for file in files:
         assert file in made or list(ROOT.glob(f"{file}.*")), file
