@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -43,8 +44,8 @@ def guesses(cohort: pd.DataFrame, trial: Trial) -> tuple[list[Guess], list[Findi
     for name, columns in (NAMES | MEASURES).items():
         table, say = _columns(cohort, columns), number
         if name == "date":
-            say = number if table.map(_is_number).all(axis=None) else day
-            table = table.map(_day)
+            dated = not table.map(_is_number).all(axis=None)
+            say, table = day if dated else number, table.map(partial(_day, dated=dated))
         if name in MEASURES:
             table = table.apply(pd.to_numeric, errors="coerce")
         table = table.loc[:, [len(set(table[column].dropna()) - {""}) > 0 for column in table]]
@@ -80,10 +81,16 @@ def _is_number(value: str) -> bool:
         return False
 
 
-def _day(value: str) -> float:
-    """Return a date as days since 1970, a year or another number as it is, and NaN for anything else."""
+def _day(value: str, dated: bool = False) -> float:
+    """Return a date as days since 1970, a year or another number as it is, and NaN for anything else.
+
+    In a `dated` column, one that has days too, a year is its middle: 2020 is no day of 1975.
+    """
     if _is_number(value):
-        return float(value or "nan")
+        year = float(value or "nan")
+        if not (dated and 1900 <= year <= 2100):
+            return year
+        value = f"{year:.0f}-07-01"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pandas says that it guesses the format
         moment = pd.to_datetime(value, errors="coerce", utc=True)

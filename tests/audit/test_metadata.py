@@ -50,6 +50,8 @@ def test_dates_are_said_as_dates_and_years_as_years():
     guesses, _ = ask(date=["2020-03-01", "20210704"] * 30)
     assert guesses["date"].says == "median N 2020-03-01, median P 2021-07-04"
     assert ask(year=["2019", "2020"] * 30)[0]["date"].says == "median N 2019, median P 2020"
+    mixed = ask(date=["2020", "2020-03-01", "", "2021"] * 15)[0]["date"]
+    assert mixed.says == "median N 2020-07-01, median P 2020-10-30"
     _, same = ask(date="2020-03-01 10:00")
     assert same["date"].evidence == "the same for all images: 2020-03-01"
 
