@@ -84,3 +84,25 @@ def make_cohort():
 def toy_cohort(tmp_path_factory) -> pd.DataFrame:
     """A cohort of 24 squares that a network can tell apart; leave its table and its images as they are."""
     return make_squares(tmp_path_factory.mktemp("toy"))
+
+
+@pytest.fixture
+def learning_threads():
+    """Give two threads, and yield with how many of them networks computed while they learned.
+
+    On a busy machine two wait for each other at each of thousands of small steps, and a training takes five
+    times as long.
+    """
+    import torch
+    from torch.nn.modules.module import register_module_forward_pre_hook
+
+    def note(*_):
+        if torch.is_grad_enabled():
+            seen.add(torch.get_num_threads())
+
+    before, seen = torch.get_num_threads(), set()
+    torch.set_num_threads(2)
+    hook = register_module_forward_pre_hook(note)
+    yield seen
+    hook.remove()
+    torch.set_num_threads(before)

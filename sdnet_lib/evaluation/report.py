@@ -12,7 +12,7 @@ import pandas as pd
 
 from sdnet_lib.config import OWN_RECIPE
 from sdnet_lib.evaluation import gains, learned, origins, tables, trained, uncertainty
-from sdnet_lib.evaluation.metrics import PER
+from sdnet_lib.evaluation.metrics import PER, confusion
 from sdnet_lib.evaluation.render import (
     FORMS,
     PAPER_COLUMNS,
@@ -145,7 +145,20 @@ def summaries(predictions: pd.DataFrame, per: str = "repeat", paper: bool = Fals
         found.append(table._replace(numbers=_numbers(name, summary, beside)))
         if beside is not None:
             found.append(_beside(beside, key, images))
-    return found
+    return [*found, *_named(predictions)]
+
+
+def _named(predictions: pd.DataFrame) -> list[Table]:
+    """Count what was named, if a network has ever named its third class."""
+    outcomes = confusion(learned.only_learned(predictions)).groupby("approach", sort=False).sum()
+    outcomes = outcomes[outcomes[["N_other", "P_other"]].any(axis=1)]
+    if outcomes.empty:
+        return []
+    header = ["", "N called N", "called P", "called pneumonia", "P called N", "called P", "called pneumonia"]
+    order = ["TN", "FP", "N_other", "FN", "TP", "P_other"]
+    rows = [[title(name), *map(str, row)] for name, row in outcomes[order].iterrows()]
+    note = "Nobody tested has pneumonia: to name it is an error for N and for P."
+    return [Table("What was named, images of all runs", header, rows, [note])]
 
 
 def beside_paper(predictions: pd.DataFrame) -> list[Table]:

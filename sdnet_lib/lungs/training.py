@@ -25,7 +25,7 @@ from torch.utils.data import TensorDataset
 from tqdm import tqdm
 
 from sdnet_lib.checksums import write_tensors
-from sdnet_lib.config import pick_device, set_seed
+from sdnet_lib.config import THREADS, one_thread, pick_device, set_seed
 from sdnet_lib.data.images import read_gray, read_mask, resize
 from sdnet_lib.files import InputError, write_json
 from sdnet_lib.lungs import unet
@@ -91,7 +91,7 @@ def fit(
     train, valid : tuple of torch.Tensor
         Images and masks, each (n, 1, size, size), uint8. `valid` is only reported on: it decides nothing.
     epochs, seed : int
-        Same seed, same number of threads and same machine: same weights.
+        Same seed and machine: same weights, however many threads there are.
     build : callable, optional
         Makes the network to train; the one of `unet.network` with its ImageNet start if not given.
     """
@@ -104,7 +104,7 @@ def fit(
     if pick_device().type == "cpu":
         _bfloat16_on_cpu(model)
     learner = Learner(loaders, model, loss_func=loss, metrics=dice)
-    with nullcontext() if sys.stdout.isatty() else learner.no_bar():
+    with one_thread(), nullcontext() if sys.stdout.isatty() else learner.no_bar():
         learner.fit_one_cycle(epochs, LR)
     return learner
 
@@ -178,7 +178,7 @@ def train(
         "learning_rate": LR,
         "seed": seed,
         "seconds": round(time.monotonic() - start),
-        "threads": torch.get_num_threads(),
+        "threads": THREADS,
         "versions": {name: version(name) for name in PACKAGES},
     }
     save(learner.model, file, record)

@@ -40,6 +40,9 @@ def start(profile: str, seed: int = 0) -> config.Profile:
     seed : int
         Seeds Python, NumPy and torch.
     """
+    import torch
+
+    torch.set_num_threads(config.THREADS)  # the numbers of the book, on any machine's cores
     if profile == "auto":
         profile = "full" if _gpu_memory() >= GPU_MEMORY else "quick"
     chosen = config.get_profile(profile)
@@ -107,15 +110,12 @@ def say(text: str) -> None:
 
 def finish() -> None:
     """Print the provenance line that closes a chapter: date, minutes, device, versions, parameters."""
-    versions = ", ".join(
-        f"{name} {importlib.metadata.version(name)}" for name in ("sdnet-lib", "torch", "fastai")
-    )
+    packages = ("sdnet-lib", "torch", "fastai")
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
     minutes = (time.monotonic() - float(_started["time"])) / 60
-    print(
-        f"{time.strftime('%Y-%m-%d')}, {minutes:.1f} min on {config.pick_device()}, "
-        f"Python {platform.python_version()}, {versions}, "
-        f"profile {_started['profile']}, seed {_started['seed']}"
-    )
+    machine = f"{config.pick_device()}, Python {platform.python_version()}"
+    asked = f"profile {_started['profile']}, seed {_started['seed']}"
+    print(f"{time.strftime('%Y-%m-%d')}, {minutes:.1f} min on {machine}, {versions}, {asked}")
 
 
 def check(exercise: str, answer: object, *given: object) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from sdnet_lib.checksums import write_seal
 from sdnet_lib.evaluation import render, statistics, tables, uncertainty
+from sdnet_lib.evaluation.metrics import called
 from sdnet_lib.evaluation.report import report
 from sdnet_lib.files import InputError
 from tests.evaluation.made_predictions import one_run, study, write
@@ -118,6 +119,19 @@ def test_beside_table_4_where_table_5_has_no_row(tmp_path):
 def test_no_approach_of_the_paper(tmp_path):
     text = report(write(study(["mine", "yours"], repeats=1), tmp_path), paper=True)
     assert line(text, "Beside Tables 4 and 5", "in both").split() == ["in", "both", "none"]
+
+
+def test_what_a_network_with_a_third_class_names_is_counted(tmp_path):
+    plain = study(["covidnet-c", "resnet50"], n=40, repeats=1)
+    assert "What was named" not in report(write(plain, tmp_path / "plain"))
+    mine, votes = plain["approach"] == "covidnet-c", called(plain)
+    votes[np.arange(len(votes)) % 7 == 0] = "Pneumonia"
+    text = report(write(plain.assign(vote=votes.where(mine)), tmp_path / "voted"))
+    counts = pd.crosstab(plain["label"][mine], votes[mine])[["N", "P", "Pneumonia"]]
+    row = line(text, "What was named", "COVID-Net (PEPX c)")
+    assert row.split()[-6:] == [*map(str, counts.to_numpy().ravel())]
+    section = text[text.index("What was named") :]
+    assert "ResNet-50" not in section[: section.index("Nobody tested has pneumonia")]
 
 
 def test_without_normal_pcr_it_is_table_7_matched_and_whole(tmp_path):

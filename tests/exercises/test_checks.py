@@ -435,6 +435,15 @@ def test_4_3_whiter_than_white():
         assert hint in said("4.3", wrong, *given)
 
 
+def test_4_3_hands_a_generator_a_batch_at_a_time():
+    """At full size a whole test part at once would need 16 GB."""
+    sizes, images = [], torch.rand(40, 3, 4, 4)
+    network = torch.nn.Identity()
+    network.register_forward_hook(lambda _, given, made: sizes.append(len(made)))
+    passes("4.3", (0.0, 4), network, images)
+    assert sum(sizes) == len(images) and max(sizes) <= 16
+
+
 def test_5_2_twins_in_the_wrong_order(monkeypatch):
     """A learner whose answers depend on the twin that it sees; both halves of a pair are read alike."""
     answers = np.random.default_rng(2).dirichlet(np.ones(4), (40, 2))

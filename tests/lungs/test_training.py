@@ -18,7 +18,7 @@ def small(tmp_path_factory):
     return cohorts.homogeneous(14, 0, tmp_path_factory.mktemp("small") / "cohort", size=64, workers=1)
 
 
-def test_training_writes_weights_that_load(small, tmp_path, monkeypatch):
+def test_training_writes_weights_that_load(small, tmp_path, monkeypatch, learning_threads):
     monkeypatch.setattr(unet, "IMAGE_SIZE", 64)
     file = training.train(small, tmp_path / "w", exclude=(0,), epochs=1)
     assert file == tmp_path / "w" / "lungs.safetensors" and unet.load(file) is not None
@@ -27,6 +27,7 @@ def test_training_writes_weights_that_load(small, tmp_path, monkeypatch):
         record = json.loads(stored.metadata()["record"])
     seen = [patient for patient in small["patient_id"] if cross_fit.fold_of(patient) != 0]
     assert record["learned_from"] == len(seen) and record["epochs"] == 1
+    assert learning_threads == {record["threads"]} == {1}
 
 
 @pytest.mark.parametrize("folds", [(), (7,), (0, 1, 2, 3, 4)])

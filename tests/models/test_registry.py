@@ -73,12 +73,13 @@ def check(task: Task, name: str) -> dict:
 
 
 @pytest.mark.parametrize("name", ALONE)
-def test_each_learns_from_a_task_and_predicts_two_probabilities(task, name, monkeypatch):
+def test_each_learns_from_a_task_and_predicts_two_probabilities(task, name, monkeypatch, learning_threads):
     short = dataclasses.replace(
         covidcaps.CONFIG, epochs=2
     )  # it trains to its recipe's end in the golden record
     monkeypatch.setattr(covidcaps, "CONFIG", short)
     check(task, name)
+    assert learning_threads == {1}
 
 
 @pytest.mark.long

@@ -19,11 +19,12 @@ def test_start_seeds_and_returns_the_profile(capsys):
     import torch
 
     draws = []
+    torch.set_num_threads(2)
     for _ in range(2):
         settings = course.start("smoke", 3)
         draws.append((np.random.rand(), torch.rand(1).item()))
     assert draws[0] == draws[1]
-    assert settings is config.PROFILES["smoke"]
+    assert settings is config.PROFILES["smoke"] and torch.get_num_threads() == 1
     assert "profile smoke, seed 3, device" in capsys.readouterr().out
 
 

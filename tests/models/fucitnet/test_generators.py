@@ -1,5 +1,6 @@
 import pytest
 import torch
+from scipy.stats import kstest
 from torch import nn
 
 from sdnet_lib.files import InputError
@@ -38,6 +39,19 @@ def test_the_authors_variant_normalises_each_image_by_itself_in_training():
     together, alone = network(x), torch.cat([network(image[None]) for image in x])
     assert torch.allclose(together, alone, atol=1e-5)
     assert not torch.allclose(network.eval()(x), together, atol=1e-3)
+
+
+def test_only_the_authors_variant_draws_its_scales_from_zero_to_one(monkeypatch):
+    monkeypatch.setattr(generators, "MAPS", 64)
+    torch.manual_seed(0)
+    scales, shifts = {}, {}
+    for variant in generators.VARIANTS:
+        norms = [m for m in generators.generator(variant).modules() if isinstance(m, nn.BatchNorm2d)]
+        scales[variant] = torch.cat([norm.weight.detach() for norm in norms])
+        shifts[variant] = torch.cat([norm.bias.detach() for norm in norms])
+    assert kstest(scales["code"], "uniform").pvalue > 0.05
+    assert scales["paper"].unique().tolist() == [0, 1]  # 0 where the image passes through
+    assert not shifts["code"].any() and not shifts["paper"].any()
 
 
 def test_an_unknown_variant_is_refused():

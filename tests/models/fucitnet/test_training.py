@@ -155,6 +155,11 @@ def test_offline_the_classifier_starts_at_random_and_says_so(data, monkeypatch):
     )
 
 
+def test_one_thread_trains_however_many_there_are(data, learning_threads):
+    fit(data, dataclasses.replace(TINY, generator_epochs=1))
+    assert learning_threads == {1}
+
+
 def test_training_is_silent_and_leaves_no_files(data, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     fit(data, dataclasses.replace(TINY, generator_epochs=1, lambdas=(1.0, 0.1)))
