@@ -158,7 +158,7 @@ def _named(predictions: pd.DataFrame) -> list[Table]:
     order = ["TN", "FP", "N_other", "FN", "TP", "P_other"]
     rows = [[title(name), *map(str, row)] for name, row in outcomes[order].iterrows()]
     note = "Nobody tested has pneumonia: to name it is an error for N and for P."
-    return [Table("What was named, images of all runs", header, rows, [note])]
+    return [Table("What was named, images of the runs that have learned", header, rows, [note])]
 
 
 def beside_paper(predictions: pd.DataFrame) -> list[Table]:
