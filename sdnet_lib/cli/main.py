@@ -147,7 +147,7 @@ def cv(
     names = [name.strip() for part in approach for name in part.split(",") if name.strip()]
     for name in names or [""]:
         registry.find(name)  # unknown, it is said before a cohort is read
-    from sdnet_lib.studies import crossval, store
+    from sdnet_lib.studies import crossval, side_by_side, store
     from sdnet_lib.studies.plan import describe
 
     if not plan:
@@ -174,9 +174,11 @@ def cv(
             from sdnet_lib.studies import cluster
 
             jobs = cluster.run_study(study, names, ray, gpus, put)
-        elif not plan:
-            crossval.run_study(study, names, jobs)
-        say(describe(study.plan(names), jobs or crossval.default_jobs()))
+        else:
+            jobs = jobs or side_by_side.at_a_time(study, names)
+            if not plan:
+                crossval.run_study(study, names, jobs)
+        say(describe(study.plan(names), jobs))
 
 
 for command in (models.train, models.predict):

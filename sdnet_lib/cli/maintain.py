@@ -38,9 +38,9 @@ def published(
     from sdnet_lib.build import trial
     from sdnet_lib.studies import crossval, published_experiments
 
-    jobs = jobs or crossval.default_jobs()
+    build = partial(trial.compute, jobs or crossval.default_jobs())
     for name in names or published_experiments.NAMES:
-        published_experiments.publish(name, data, jobs, build=partial(trial.compute, jobs))
+        published_experiments.publish(name, data, jobs, build=build)
         say(f"stored: {name}")
 
 
@@ -51,10 +51,10 @@ def models(
     jobs: JobsOption = None,
 ) -> None:
     """Train the models that come with the package, with their cards."""
-    from sdnet_lib.studies import crossval, final
+    from sdnet_lib.studies import final
 
     for name in names or final.SHIPPED:
-        model, file = final.train_shipped(name, data, jobs or crossval.default_jobs())
+        model, file = final.train_shipped(name, data, jobs)
         say(final.summary(model, file))
 
 
@@ -158,11 +158,12 @@ def gpu(
     minutes: Annotated[float, typer.Option(min=0.5, help="For all parts.")] = 25,
 ) -> None:
     """Measure all that wants a GPU, each part in its time; another call goes on with what is missing."""
-    from sdnet_lib.studies.bench import measure
-    from sdnet_lib.studies.bench.gpu import measure_all, need
+    from sdnet_lib.studies import budget
+    from sdnet_lib.studies.bench import gpu, measure
 
-    need()
-    found = measure_all(out, folder, minutes)
+    gpu.need()
+    say(gpu.plan(budget.device()))
+    found = gpu.measure_all(out, folder, minutes)
     if found["stages"]:
         say(measure.as_text(found))
     for name, part in found["parts"].items():

@@ -57,7 +57,7 @@ GpusOption = Annotated[
 ]
 DataOption = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder that holds public data sets.")]
 JobsOption = Annotated[
-    int | None, typer.Option(min=1, help="Runs at a time; the cores by default, 1 on a GPU.")
+    int | None, typer.Option(min=1, help="Runs at a time; the cores by default, on a GPU what fills it.")
 ]
 OutOption = Annotated[
     Path,

@@ -229,9 +229,9 @@ def run_study(study: Study, approaches: list[str]) -> pd.DataFrame:
     Several runs go side by side, but for the smallest profile, where starting a process takes longer.
     """
     from sdnet_lib.evaluation import tables
-    from sdnet_lib.studies import crossval
+    from sdnet_lib.studies import crossval, side_by_side
 
-    jobs = 1 if study.profile.name == "smoke" else crossval.default_jobs()
+    jobs = 1 if study.profile.name == "smoke" else side_by_side.at_a_time(study, approaches)
     crossval.run_study(study, approaches, jobs)
     return tables.read_runs(study.folder)
 

@@ -49,22 +49,23 @@ def run_studies(parameters: dict, jobs: int | None, cluster: tuple[str, float] |
     parameters : dict
         Of every notebook: `profile`, `dataset`, `data`, `seed`.
     jobs : int, optional
-        Runs at a time; see `crossval.default_jobs`.
+        Runs at a time; see `side_by_side.at_a_time`.
     cluster : tuple, optional
         The address of a Ray cluster and what a run takes of a GPU, to do them there.
     """
     from sdnet_lib.studies import cluster as machines
-    from sdnet_lib.studies import crossval
+    from sdnet_lib.studies import crossval, side_by_side
     from sdnet_lib.studies import plan as study_plan
 
     profile, data = parameters["profile"], parameters["data"]
     cohort = course.cohort_of(parameters["dataset"], data, profile, parameters["seed"])
-    names, jobs = chapters.approaches(profile), jobs or crossval.default_jobs()
+    names = chapters.approaches(profile)
     given = (parameters["dataset"], data and Path(data), profile, parameters["seed"])
     for study in chapters.studies(cohort, *given):
         print(f"study {study.folder.name}", flush=True)
-        print(study_plan.describe(study.plan(names), jobs), flush=True)
+        at_once = jobs or side_by_side.at_a_time(study, names)
+        print(study_plan.describe(study.plan(names), at_once), flush=True)
         if cluster:
             machines.run_study(study, names, *cluster)
         else:
-            crossval.run_study(study, names, jobs)
+            crossval.run_study(study, names, at_once)

@@ -138,6 +138,14 @@ def training(name: str, profile: Profile, images: float, setting: Setting) -> Co
     return (one * steps_an_epoch(config, int(images)) + valid) * config.epochs
 
 
+def longest_step(name: str, profile: Profile) -> Cost:
+    """Return the cost of an optimiser step on a GPU; of an approach whose generators learn, of theirs."""
+    setting = Setting.of(profile, mixed=True)
+    if name in ("fucitnet", *MAKERS):
+        return generator_step(profile.generator_backbone, profile.image_size, profile.batch, *setting)
+    return step(*_network(name, profile), profile.batch, setting.mixed)
+
+
 def _network(name: str, profile: Profile) -> tuple[str, str, int]:
     """Return which network an approach has, its backbone and its image size."""
     if name == "fucitnet":

@@ -23,7 +23,7 @@ from sdnet_lib.files import InputError, digest
 from sdnet_lib.models import registry
 from sdnet_lib.models.task import Task
 from sdnet_lib.studies import card as cards
-from sdnet_lib.studies import crossval
+from sdnet_lib.studies import crossval, side_by_side
 from sdnet_lib.studies import third_class as third_classes
 from sdnet_lib.studies.study import Study
 
@@ -91,7 +91,7 @@ def train(
     options["third_class"] = third_class
     study = crossval.study_of(cohort, Path(), **options)
     study = dataclasses.replace(study, folder=_folder(study, approach))
-    crossval.run_study(study, [approach], jobs)
+    crossval.run_study(study, [approach], jobs or side_by_side.at_a_time(study, [approach]))
     from sdnet_lib.studies import model_file
 
     start, task = time.monotonic(), study.whole_task(approach)
@@ -132,7 +132,7 @@ def _folder(study: Study, approach: str) -> Path:
     return cache_dir() / "train" / f"{approach}-{fingerprint(study.cohort)}-{sizes}"
 
 
-def train_shipped(name: str, data: Path | None, jobs: int) -> tuple[model_file.Model, Path]:
+def train_shipped(name: str, data: Path | None, jobs: int | None) -> tuple[model_file.Model, Path]:
     """Make one of the models that come with the package, see `SHIPPED`; return it and its file."""
     if name == cards.DEFAULT:
         from sdnet_lib.studies import synthetic_model

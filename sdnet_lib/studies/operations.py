@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import cache, partial
 from typing import NamedTuple
@@ -45,10 +46,22 @@ class Cost(NamedTuple):
 
 
 def counter() -> FlopCounterMode:
-    """Return torch's counter of operations, mended for backward passes of grouped convolutions."""
-    return FlopCounterMode(
+    """Return torch's counter of operations, mended for backward passes of grouped convolutions.
+
+    It counts all together: the hooks by which torch tells modules apart are in the way of maps that ask for
+    gradients themselves.
+    """
+    found = FlopCounterMode(
         display=False, custom_mapping={torch.ops.aten.convolution_backward: _convolution_backward}
     )
+    found.mod_tracker = _Together()
+    return found
+
+
+class _Together(nullcontext):
+    """In place of torch's `ModuleTracker`."""
+
+    parents = ("Global",)
 
 
 def _convolution_backward(

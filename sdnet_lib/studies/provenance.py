@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+from functools import cache
 
 from sdnet_lib import __version__
 from sdnet_lib.code_version import code_version
@@ -38,6 +39,7 @@ def code_of(approach: str) -> dict[str, str]:
     }
 
 
+@cache
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the libraries that decide numbers."""
     found = {name: importlib.metadata.version(name) for name in LIBRARIES}

@@ -21,6 +21,7 @@ from sdnet_lib.studies import (
     published_data_sets,
     published_pointing,
     published_shortcuts,
+    side_by_side,
 )
 
 # What two cores can do: the paper's networks see 224 pixels, and its generators train for up to 50 epochs.
@@ -83,7 +84,7 @@ STUDIES = {
 NAMES = (*STUDIES, *published.TABLES)
 
 
-def publish(name: str, data: Path, jobs: int, **beside: Callable[[], tuple[dict, dict]]) -> None:
+def publish(name: str, data: Path, jobs: int | None, **beside: Callable[[], tuple[dict, dict]]) -> None:
     """Compute what is missing of a result, one of `NAMES`, and store it.
 
     Parameters
@@ -91,8 +92,8 @@ def publish(name: str, data: Path, jobs: int, **beside: Callable[[], tuple[dict,
     name : str
     data : Path
         The folder that holds the public data sets.
-    jobs : int
-        Runs of a cross-validation at a time.
+    jobs : int, optional
+        Runs of a cross-validation at a time; see `side_by_side.at_a_time`.
     **beside
         By name: what computes a result in a package that this one does not import.
 
@@ -120,7 +121,7 @@ def publish(name: str, data: Path, jobs: int, **beside: Callable[[], tuple[dict,
         published.store(name, *gathered(cache_dir() / "real_runs" / name))
 
 
-def cross_validate(name: str, data: Path, jobs: int) -> None:
+def cross_validate(name: str, data: Path, jobs: int | None) -> None:
     """Do what is missing of a study, the approaches that repeat most often first."""
     plan = STUDIES[name]
     for repeats in sorted(set(plan.repeats.values()), reverse=True):
@@ -135,7 +136,7 @@ def cross_validate(name: str, data: Path, jobs: int) -> None:
             data=data,
         )
         approaches = [approach for approach, wanted in plan.repeats.items() if wanted == repeats]
-        crossval.run_study(study, approaches, jobs)
+        crossval.run_study(study, approaches, jobs or side_by_side.at_a_time(study, approaches))
 
 
 def gathered(folder: Path) -> tuple[dict[str, pd.DataFrame], dict]:

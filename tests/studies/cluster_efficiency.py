@@ -1,11 +1,13 @@
 """How well a cluster uses its workers: ``python -m tests.studies.cluster_efficiency [RUNS]`` prints a table.
 
-Light runs of one study, on clusters of 1, 2 and 4 nodes of one CPU each, on this machine. *Of linear* is the
-time of one worker over that of all, by as many of them as there are CPUs. *In runs* is the part of the
-workers' time in which they train and test, from the moment when each has done its first run: the rest is
-sending, writing and waiting. It is fair on a busy machine too, where nothing is linear. *A run* is the mean
-time of one, from then on: what it grows by is lost to the processor, whose threads share a core. The second
-of each two rows has the same runs in as many processes without Ray; starting them counts.
+Light runs of one study, on clusters of 1, 2 and 4 nodes of one CPU each, on this machine. *Of linear* is how
+many runs a second all workers do, over that of one, by as many of them as there are CPUs. It counts from the
+moment when each worker has done its first run, for before that it starts and imports libraries, once a study;
+*all of it* is the same with that, by the time of the whole study. *In runs* is the part of the workers' time
+in which they train and test from that moment on: the rest is sending, writing and waiting. It is fair on a
+busy machine too, where nothing is linear. *A run* is the mean time of one: what it grows by is lost to the
+processor, whose cores hold each other up. The second of each two rows has the same runs in as
+many processes without Ray.
 """
 
 import os
@@ -49,21 +51,21 @@ def took_plainly(study: Study, workers: int) -> float:
     return time.monotonic() - start
 
 
-def in_runs(study: Study, workers: int) -> tuple[float, float]:
-    """Return which part of the workers' time runs take, and a run's seconds, once each has done one."""
+def begun(study: Study, workers: int) -> tuple[float, float, float]:
+    """Return runs a second, the part of the time in runs, and a run's seconds, once each has done one."""
     plan = study.plan([APPROACH])
     ends = [study.path(run, ".json").stat().st_mtime for run in study.runs([APPROACH])]
     plan = plan.assign(end=ends).sort_values("end")
-    later, started = plan.iloc[workers:], plan["end"].iloc[workers - 1]
-    return later["seconds"].sum() / workers / (later["end"].iloc[-1] - started), later["seconds"].mean()
+    later, seconds = plan.iloc[workers:], plan["end"].iloc[-1] - plan["end"].iloc[workers - 1]
+    return len(later) / seconds, later["seconds"].sum() / workers / seconds, later["seconds"].mean()
 
 
 def main(runs: int) -> None:
     """Print a row for each number of workers."""
     os.environ.update(ray_connection.SETTINGS)
     cpus, alone = os.cpu_count(), {}
-    print(f"{runs} runs, {cpus} CPUs (threads of the processor count as CPUs)")
-    heads = ("workers", "seconds", "of linear", "in runs", "a run")
+    print(f"{runs} runs, {cpus} CPUs")
+    heads = ("workers", "seconds", "of linear", "all of it", "in runs", "a run")
     print(f"{'':10}" + "".join(f"{head:>11}" for head in heads), flush=True)
     with tempfile.TemporaryDirectory() as folder:
         cohort = homogeneous(PROFILE.images, 0, Path(folder) / "cohort", size=PROFILE.radiograph_size)
@@ -72,12 +74,13 @@ def main(runs: int) -> None:
             for name, measure in (("Ray", took), ("processes", took_plainly)):
                 study = Study(Path(folder) / f"{name}-{workers}", cohort, profile)
                 seconds = measure(study, workers)
-                linear = alone.setdefault(name, seconds) / min(workers, cpus) / seconds
-                part, mean = in_runs(study, workers)
-                print(
-                    f"{name:10}{workers:11}{seconds:11.1f}{linear:11.2f}{part:11.2f}{mean:11.2f}", flush=True
-                )
+                speed, part, mean = begun(study, workers)
+                first_seconds, first_speed = alone.setdefault(name, (seconds, speed))
+                most = min(workers, cpus)
+                row = (speed / first_speed / most, first_seconds / seconds / most, part, mean)
+                cells = "".join(f"{value:11.2f}" for value in row)
+                print(f"{name:10}{workers:11}{seconds:11.1f}{cells}", flush=True)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 40)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 80)

@@ -1,16 +1,24 @@
 """The measurement for a GPU, on a CPU at the smallest size: all of its parts, their limits, and going on."""
 
 import json
+import subprocess
+import sys
+import time
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
+import psutil
 import pytest
 
+from sdnet_lib.cli import main as cli
 from sdnet_lib.config import get_profile
 from sdnet_lib.files import InputError
 from sdnet_lib.publish import speed_page
-from sdnet_lib.studies import bench
+from sdnet_lib.studies import bench, budget
 from sdnet_lib.studies.bench import gpu, measure, parts
 
+ROOT = Path(__file__).parents[2]
 TINY = parts.Sizes(
     replace(get_profile("smoke"), image_size=32, batch=16, generator_backbone="resnet18", repeats=2),
     images=40,
@@ -119,6 +127,65 @@ def test_a_chapter_that_cannot_be_built_says_why(tmp_path, monkeypatch):
     sizes = TINY._replace(book=("smoke", "99"))
     with pytest.raises(InputError, match="sdnet book ended with 2: .*99"):
         parts.chapter(tmp_path / "place", sizes, lambda _: None)
+
+
+@pytest.mark.long
+def test_each_part_fits_its_time_by_the_budget():
+    """On a slow card the runs of a whole repeat do not; then the plan says so."""
+    for name, late in (("H100", []), ("A100", []), ("T4", ["row-crop-side-by-side"])):
+        lines = gpu.plan(budget.DEVICES[name]).splitlines()
+        assert [line.split()[0] for line in lines[2:-1]] == list(gpu.SECONDS)
+        assert lines[-1].split() == ["together", "at", "most", "1500"]
+        assert [line.split()[0] for line in lines if "more than its time" in line] == late
+
+
+START = """
+import sys
+from pathlib import Path
+from tests.studies import test_gpu
+test_gpu.gpu.SECONDS = dict.fromkeys(test_gpu.gpu.SECONDS, 1200)
+test_gpu.gpu.measure_all(*map(Path, sys.argv[1:]), 300, test_gpu.TINY)
+"""
+
+
+@pytest.mark.long
+def test_the_whole_measurement_is_killed_on_its_way_and_goes_on(tmp_path, monkeypatch, capsys):
+    """All parts at the smallest size; the second call is that of a user, on a CPU that passes for a GPU."""
+    file, place = tmp_path / "gpu.json", tmp_path / "place"
+    first = subprocess.Popen([sys.executable, "-c", START, file, place], cwd=ROOT)
+    while "phantom" not in (before := parts_of(file)):
+        assert first.poll() is None
+        time.sleep(0.2)
+    below = psutil.Process(first.pid).children(recursive=True)
+    first.kill()
+    first.wait()
+    assert below and not psutil.wait_procs(below, timeout=20)[1]
+
+    begun = []
+    in_time = gpu._in_time
+    monkeypatch.setattr(gpu, "_in_time", lambda name, *more: begun.append(name) or in_time(name, *more))
+    monkeypatch.setattr(gpu, "SECONDS", dict.fromkeys(gpu.SECONDS, 1200))
+    monkeypatch.setattr(gpu, "measure_all", partial(gpu.measure_all, sizes=TINY))
+    monkeypatch.setattr(gpu, "need", lambda: None)
+    command = ["sdnet", "maintain", "gpu", "-o", file, "--folder", place, "--minutes", 300]
+    monkeypatch.setattr(sys, "argv", [*map(str, command)])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    said = capsys.readouterr().out
+    assert not stop.value.code and said.startswith("on this machine's CPU, one thread, ")
+    assert begun == [name for name in gpu.SECONDS if name not in before]
+    found = bench.read(tmp_path)[0]
+    assert {name: part["ended"] for name, part in found["parts"].items()} == dict.fromkeys(
+        gpu.SECONDS, gpu.DONE
+    )
+    assert list(found["stages"]) == [*bench.NAMES] and len(found["goals"]) == 10
+    assert all(goal["what"] in said for goal in found["goals"])
+    assert "did not come to its end" not in speed_page.write(tmp_path)
+    assert (place / "rendered" / "html" / "index.html").exists() and (place / "book.zip").exists()
+
+
+def parts_of(file) -> dict:
+    return json.loads(file.read_text())["parts"] if file.exists() else {}
 
 
 @pytest.mark.long

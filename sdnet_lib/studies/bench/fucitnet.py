@@ -26,6 +26,7 @@ from torch.nn import functional as F
 from torch.utils.benchmark import Timer
 from torch.utils.benchmark.utils.timer import timer
 
+from sdnet_lib.children import end_with
 from sdnet_lib.config import memory_kept, pick_device
 from sdnet_lib.data.cohort import LABELS
 from sdnet_lib.models.batches import loader
@@ -282,4 +283,5 @@ def _resident() -> int:
 
 
 if __name__ == "__main__":
+    end_with(os.getppid())
     print(json.dumps(_measure(**json.loads(sys.argv[1]))))

@@ -14,11 +14,13 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
-from sdnet_lib.config import pick_device
+from sdnet_lib.config import Profile, get_profile, pick_device
 from sdnet_lib.files import InputError, write_json
-from sdnet_lib.studies.bench import NAMES, measure
+from sdnet_lib.studies import budget
+from sdnet_lib.studies.bench import NAMES, measure, parts
 from sdnet_lib.studies.bench.parts import FULL, Sizes
 
 MINUTES = 25
@@ -26,13 +28,14 @@ DONE, LATE, SKIPPED = "done", "its time was up", "no time was left for it"
 LEAST = 20  # seconds that a part needs to say anything
 SECONDS = {  # that each part may take, in their order; together MINUTES
     "films": 60,
-    **dict.fromkeys(NAMES, 50),
-    "fit-16": 90,
-    "fit-64": 90,
-    "row-crop": 270,
-    "row-sdnet": 270,
-    "row-crop-side-by-side": 120,
-    "chapter": 150,
+    **dict.fromkeys(NAMES, 40),
+    "fit-16": 80,
+    "fit-64": 80,
+    "row-crop": 200,
+    "row-sdnet": 220,
+    "row-crop-side-by-side": 150,
+    "chapter": 140,
+    "bundle": 210,
 }
 
 
@@ -40,6 +43,44 @@ def need() -> None:
     """Raise `InputError` if there is no GPU."""
     if pick_device().type != "cuda":
         raise InputError("no GPU here: sdnet bench measures this machine")
+
+
+def plan(device: budget.Device, sizes: Sizes = FULL) -> str:
+    """Return the parts with their times, and what networks need of each at least on a device, by the budget.
+
+    A row needs its first run, a chapter all of it. Drawing and reading films, starting processes and making
+    pages come on top.
+    """
+    lines = [f"on {device.name}, {device.rate / 1e12:.3g} TFLOP/s ({device.source})"]
+    lines.append(f"{'part':24}{'seconds':>9}{'networks':>10}")
+    for name, limit in SECONDS.items():
+        needs = operations(name, sizes) / device.rate
+        late = "  more than its time, unless training stops early" if needs > limit else ""
+        lines.append(f"{name:24}{limit:9}{needs:10.1f}{late}")
+    return "\n".join([*lines, f"{'together at most':24}{sum(SECONDS.values()):9}"])
+
+
+def operations(name: str, sizes: Sizes) -> float:
+    """Return what networks compute until a part has something to say, by the budget; 0 for a bench stage."""
+    if name in parts.ROWS or name == "row-crop-side-by-side":
+        approach, _ = parts.ROWS.get(name, parts.ROWS["row-crop"])
+        own = replace(sizes.profile, **parts.shorter(name, sizes.profile))
+        cost = budget.study([approach], own, sizes.images, _setting(own))
+        return cost.operations / (own.repeats * own.folds if name in parts.ROWS else own.repeats)
+    if name.startswith("fit-"):
+        own = replace(sizes.profile, batch=int(name.split("-")[1]), epochs=1)
+        one = budget.training("resnet50", own, sizes.images, _setting(own))
+        return one.operations * (2 + sizes.epochs)
+    if name in ("chapter", "bundle"):
+        profile, number = sizes.book if name == "chapter" else ("smoke", "")
+        own = get_profile(profile)
+        rows = budget.book(own, _setting(own))
+        return sum(cost.operations for chapter, cost in rows if chapter.startswith(number))
+    return 0
+
+
+def _setting(profile: Profile) -> budget.Setting:
+    return budget.Setting.of(profile, mixed=True)
 
 
 def measure_all(file: Path, folder: Path, minutes: float = MINUTES, sizes: Sizes = FULL) -> dict:

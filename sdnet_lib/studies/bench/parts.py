@@ -1,13 +1,14 @@
 """The parts of `gpu`: stages of `sdnet bench`, then what a GPU should reach.
 
 ResNet-50 beside the plain route, rows of the 5 x 5 cross-validation on 852 images, FuCiTNet's step beside the
-authors' loop, a chapter of the profile `full`. Each reports after every step, so that little is lost when its
-time is up.
+authors' loop, a chapter of the profile `full`, all chapters at the smallest size in a bundle. Each reports
+after every step, so that little is lost when its time is up.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -20,7 +21,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from joblib import cpu_count
 
+from sdnet_lib import children
 from sdnet_lib.checksums import read_seal
 from sdnet_lib.config import NONE, Profile, get_profile, pick_device
 from sdnet_lib.data.cohort import read_cohort
@@ -36,6 +39,14 @@ from sdnet_lib.studies.study import Study
 
 ROWS = {"row-crop": ("resnet50-crop", 6), "row-sdnet": ("covid-sdnet", 45)}  # minutes wanted for 5 x 5
 SHORTER = {"row-sdnet": {"generator_epochs": 5, "epochs": 10}}  # one whole run would outlast its time
+CHAPTERS = 4  # of the smallest size at a time
+BOOK = """
+from sdnet_lib.children import end_with
+end_with(int(sys.argv[1]))
+sys.argv[:2] = ["sdnet", "book"]
+from sdnet_lib.cli.main import main
+main()
+"""
 MARGIN = 15  # seconds in which a row's process begins and ends
 Report = Callable[[dict], None]
 
@@ -157,7 +168,7 @@ def row(name: str, folder: Path, sizes: Sizes, limit: float, report: Report) -> 
     """
     end = time.monotonic() + limit - MARGIN
     approach, wanted = ROWS[name]
-    changed = {key: min(getattr(sizes.profile, key), most) for key, most in SHORTER.get(name, {}).items()}
+    changed = shorter(name, sizes.profile)
     study = Study(folder / name, films(folder, sizes), replace(sizes.profile, **changed))
     study.open()
     cached_crops(study.cohort)
@@ -185,6 +196,11 @@ def row(name: str, folder: Path, sizes: Sizes, limit: float, report: Report) -> 
         report({"goals": [_goal(f"5 x 5 of {approach}", minutes, wanted, "minutes", note)]})
 
 
+def shorter(name: str, profile: Profile) -> dict[str, int]:
+    """Return what a row changes of the sizes."""
+    return {key: min(getattr(profile, key), most) for key, most in SHORTER.get(name, {}).items()}
+
+
 def side_by_side(folder: Path, sizes: Sizes, report: Report) -> None:
     """Do the folds of one repeat at the same time, for a card that one run cannot fill."""
     approach, wanted = ROWS["row-crop"]
@@ -200,15 +216,30 @@ def side_by_side(folder: Path, sizes: Sizes, report: Report) -> None:
 def chapter(folder: Path, sizes: Sizes, report: Report) -> None:
     """Build one chapter of the book; what it needs (`pip install .[book]`) must be there."""
     profile, number = sizes.book
+    minutes = _book("--profile", profile, "--only", number, "--output", folder / "book")
+    report({"goals": [_goal(f"Chapter {number} in {profile}", minutes, 20, "minutes", "built from nothing")]})
+
+
+def bundle(folder: Path, _: Sizes, report: Report) -> None:
+    """Run all chapters at the smallest size, pack them, and render the book from the bundle alone."""
+    packed, jobs = folder / "book.zip", min(CHAPTERS, cpu_count())
+    made = _book("--profile", "smoke", "--jobs", jobs, "--output", folder / "whole", "--bundle", packed)
+    rendered = _book("--from-bundle", packed, "--output", folder / "rendered")
+    note = f"{jobs} chapters at a time, made in {made:.1f}, rendered from the bundle in {rendered:.1f}"
+    report({"goals": [_goal("All chapters in smoke, as a bundle", made + rendered, 4, "minutes", note)]})
+
+
+def _book(*options: object) -> float:
+    """Run `sdnet book`, which ends if this process does; return its minutes."""
     start = time.monotonic()
-    asked = ["book", "--profile", profile, "--only", number, "--output", str(folder / "book")]
-    done = subprocess.run(
-        [sys.executable, "-m", "sdnet_lib.cli.main", *asked], capture_output=True, text=True, check=False
-    )
+    given = [str(os.getpid()), *map(str, options)]
+    done = subprocess.run(children.python(BOOK, *given), capture_output=True, text=True, check=False)
     if done.returncode:
         raise InputError(f"sdnet book ended with {done.returncode}: {(done.stderr or done.stdout)[-300:]}")
-    minutes = (time.monotonic() - start) / 60
-    report({"goals": [_goal(f"Chapter {number} in {profile}", minutes, 20, "minutes", "built from nothing")]})
+    return (time.monotonic() - start) / 60
+
+
+OTHERS = {"row-crop-side-by-side": side_by_side, "chapter": chapter, "bundle": bundle}
 
 
 def run(name: str, sizes: Sizes, folder: Path, limit: float) -> None:
@@ -224,16 +255,15 @@ def run(name: str, sizes: Sizes, folder: Path, limit: float) -> None:
         stage(name, sizes, report)
     elif name in ROWS:
         row(name, folder, sizes, limit, report)
-    elif name == "chapter":
-        chapter(folder, sizes, report)
-    elif name == "row-crop-side-by-side":
-        side_by_side(folder, sizes, report)
+    elif name in OTHERS:
+        OTHERS[name](folder, sizes, report)
     else:
         fit(int(name.split("-")[1]), folder, sizes, report)
 
 
 if __name__ == "__main__":
     part, given, place, seconds = sys.argv[1:]
+    children.end_with(os.getppid())
     try:
         run(part, Sizes.of(json.loads(given)), Path(place), float(seconds))
     except Exception as error:
