@@ -4,7 +4,8 @@ The rules are those of DeepCOVIDExplainer's authors: alpha 1, beta 0 for convolu
 linear layers, flat for the first layer. An output that is active by its bias alone has no input to hand its
 relevance to; with merged batch normalisation these are many, and EfficientNet-Lite0 would keep 0.05 % of what
 it starts from. Biases get nothing here, and such an output shares out equally among its inputs, as the flat
-rule does.
+rule does. In a linear layer contributions may cancel out, and what is divided by next to nothing would drown
+all else: there epsilon is a fraction of all contributions, whatever their sign, and these get what it takes.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from sdnet_lib.models.backbones import Normalise
 
 LEAST = 0.9  # of the relevance that an explanation must keep on its way to the image
 FLOOR = 1e-6  # what each input counts for, beside what it contributes
+EPSILON = 0.01  # of all contributions to an output of a linear layer
 TINY = 1e-30  # keeps divisions by zero away; larger, it would eat the relevance of faint layers
 ADDITIONS = (operator.add, operator.iadd, torch.add)
 
@@ -54,7 +56,7 @@ def canonical(network: nn.Module, example: Tensor) -> Iterator[nn.Module]:
         If the network decides by what it sees which layers to use.
     """
     plain = _without_compounds(copy.deepcopy(network)).requires_grad_(False)
-    own = [(Convolution, _Positive()), (Normalise, Pass())]
+    own = [(Convolution, _Positive()), (nn.Linear, _Balanced()), (Normalise, Pass())]
     rules = EpsilonPlusFlat(TINY, TINY, layer_map=own, zero_params="bias")
     with rules.context(_adding_by_layers(_merged(plain, example))) as modified:
         yield modified
@@ -89,6 +91,28 @@ class _Positive(BasicHook):
             gradient_mapper=lambda gradient, outputs: [gradient / stable(sum(outputs))] * 3,
             reducer=lambda inputs, found: inputs[0] * found[0] + inputs[1] * found[1] + found[2],
         )
+
+
+class _Balanced(BasicHook):
+    """Epsilon in proportion to all contributions, which share what it takes; nothing for the bias."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            input_modifiers=[lambda x: x, torch.abs],
+            param_modifiers=[
+                ParamMod(lambda weight, _: weight, zero_params="bias"),
+                ParamMod(lambda weight, _: weight.abs(), zero_params="bias"),
+            ],
+            output_modifiers=[lambda output: output] * 2,
+            gradient_mapper=_balanced,
+            reducer=lambda inputs, found: inputs[0] * found[0] + inputs[1] * found[1],
+        )
+
+
+def _balanced(gradient: Tensor, outputs: list[Tensor]) -> list[Tensor]:
+    balance, everything = outputs
+    stable = balance + torch.copysign(EPSILON * everything + TINY, balance)
+    return [gradient / stable, gradient * torch.copysign(torch.full_like(balance, EPSILON), balance) / stable]
 
 
 def _merged(network: nn.Module, example: Tensor) -> nn.Module:

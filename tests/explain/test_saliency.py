@@ -249,3 +249,19 @@ def test_the_pair_costs_little_more_than_a_pass_forward_and_two_backward(single)
             times[call].append(time.perf_counter() - start)
     single.zero_grad()
     assert min(times[saliency.pair]) < 1.3 * min(times[plain])
+
+
+@pytest.mark.parametrize("apart", [0, 1e-12, -1e-7, 1e-3])
+def test_contributions_that_cancel_out_drown_nothing_and_lose_nothing(apart):
+    network = nn.Sequential(nn.Flatten(), nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1)).eval()
+    with torch.no_grad():
+        network[1].weight.copy_(torch.tensor([[1.0, -1.0], [1.0, 1.0]]))
+        network[1].bias.copy_(torch.tensor([1.0, 0.0]))  # by which the first is active
+        network[3].weight.fill_(1.0)
+        network[3].bias.fill_(0.0)
+    seen = torch.tensor([1.0, 1.0 + apart]).view(1, 2, 1, 1).requires_grad_()
+    with relevance.canonical(network, seen.detach()) as copied:
+        answer = copied(seen)
+        (found,) = torch.autograd.grad(answer, seen, answer.detach())
+    assert found.sum().item() == pytest.approx(answer.item(), rel=0.01)
+    assert found.abs().max() < 2 * answer.item() / relevance.EPSILON
