@@ -54,8 +54,10 @@ faults: $(VENV)/installed
 	$(BIN)/python -m tests.faults.kill
 	$(BIN)/python -m tests.faults.damage
 
+# do the chapters say the same with other seeds? Of seed 0 what `make book` has run is not run again
+SEEDS ?= 0 1 2 3
 seeds: $(VENV)/installed
-	$(BIN)/python -m tests.publish.seeds
+	$(BIN)/python -m tests.publish.seeds --seeds $(SEEDS)
 
 browser: | $(BIN)/uv
 	$(BIN)/python tests/browser/bring.py $(BIN)/uv
