@@ -4,8 +4,9 @@ The rules are those of DeepCOVIDExplainer's authors: alpha 1, beta 0 for convolu
 linear layers, flat for the first layer. An output that is active by its bias alone has no input to hand its
 relevance to; with merged batch normalisation these are many, and EfficientNet-Lite0 would keep 0.05 % of what
 it starts from. Biases get nothing here, and such an output shares out equally among its inputs, as the flat
-rule does. In a linear layer contributions may cancel out, and what is divided by next to nothing would drown
-all else: there epsilon is a fraction of all contributions, whatever their sign, and these get what it takes.
+rule does. In a linear layer, and where two paths meet, contributions may cancel out, and what is divided by
+next to nothing would drown all else: there epsilon is a fraction of all contributions, whatever their sign,
+and these get what it takes.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from sdnet_lib.models.backbones import Normalise
 
 LEAST = 0.9  # of the relevance that an explanation must keep on its way to the image
 FLOOR = 1e-6  # what each input counts for, beside what it contributes
-EPSILON = 0.01  # of all contributions to an output of a linear layer
+EPSILON = 0.01  # of all contributions to an output of a linear layer, or to a sum of two paths
 TINY = 1e-30  # keeps divisions by zero away; larger, it would eat the relevance of faint layers
 ADDITIONS = (operator.add, operator.iadd, torch.add)
 
@@ -56,7 +57,7 @@ def canonical(network: nn.Module, example: Tensor) -> Iterator[nn.Module]:
         If the network decides by what it sees which layers to use.
     """
     plain = _without_compounds(copy.deepcopy(network)).requires_grad_(False)
-    own = [(Convolution, _Positive()), (nn.Linear, _Balanced()), (Normalise, Pass())]
+    own = [(Convolution, _Positive()), ((nn.Linear, Sum), _Balanced()), (Normalise, Pass())]
     rules = EpsilonPlusFlat(TINY, TINY, layer_map=own, zero_params="bias")
     with rules.context(_adding_by_layers(_merged(plain, example))) as modified:
         yield modified
@@ -100,8 +101,8 @@ class _Balanced(BasicHook):
         super().__init__(
             input_modifiers=[lambda x: x, torch.abs],
             param_modifiers=[
-                ParamMod(lambda weight, _: weight, zero_params="bias"),
-                ParamMod(lambda weight, _: weight.abs(), zero_params="bias"),
+                ParamMod(lambda weight, _: weight, zero_params="bias", require_params=False),
+                ParamMod(lambda weight, _: weight.abs(), zero_params="bias", require_params=False),
             ],
             output_modifiers=[lambda output: output] * 2,
             gradient_mapper=_balanced,

@@ -251,15 +251,43 @@ def test_the_pair_costs_little_more_than_a_pass_forward_and_two_backward(single)
     assert min(times[saliency.pair]) < 1.3 * min(times[plain])
 
 
+class Residual(nn.Module):
+    """Two paths of which the second takes almost all of the first away."""
+
+    def __init__(self, apart: float) -> None:
+        super().__init__()
+        self.path, self.head = nn.Conv2d(3, 3, 1, groups=3), nn.Sequential(nn.Flatten(), nn.Linear(3, 1))
+        with torch.no_grad():
+            self.path.weight.fill_(-1.0 - apart)
+            self.path.weight[0] = 1.0
+            self.path.bias.fill_(0.0)
+            self.head[1].weight.fill_(1.0)
+            self.head[1].bias.fill_(0.0)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(x + self.path(x))
+
+
+class Dense(nn.Module):
+    """A layer of which one output is active by its bias alone."""
+
+    def __init__(self, apart: float) -> None:
+        super().__init__()
+        self.hidden, self.head = nn.Sequential(nn.Flatten(), nn.Linear(3, 2), nn.ReLU()), nn.Linear(2, 1)
+        with torch.no_grad():
+            self.hidden[1].weight.copy_(torch.tensor([[1.0, -1.0 - apart, 0.0], [1.0, 1.0, 1.0]]))
+            self.hidden[1].bias.copy_(torch.tensor([1.0, 0.0]))
+            self.head.weight.fill_(1.0)
+            self.head.bias.fill_(0.0)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.hidden(x))
+
+
 @pytest.mark.parametrize("apart", [0, 1e-12, -1e-7, 1e-3])
-def test_contributions_that_cancel_out_drown_nothing_and_lose_nothing(apart):
-    network = nn.Sequential(nn.Flatten(), nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1)).eval()
-    with torch.no_grad():
-        network[1].weight.copy_(torch.tensor([[1.0, -1.0], [1.0, 1.0]]))
-        network[1].bias.copy_(torch.tensor([1.0, 0.0]))  # by which the first is active
-        network[3].weight.fill_(1.0)
-        network[3].bias.fill_(0.0)
-    seen = torch.tensor([1.0, 1.0 + apart]).view(1, 2, 1, 1).requires_grad_()
+@pytest.mark.parametrize("kind", [Residual, Dense])
+def test_contributions_that_cancel_out_drown_nothing_and_lose_nothing(kind, apart):
+    network, seen = kind(apart).eval(), torch.ones(1, 3, 1, 1, requires_grad=True)
     with relevance.canonical(network, seen.detach()) as copied:
         answer = copied(seen)
         (found,) = torch.autograd.grad(answer, seen, answer.detach())

@@ -199,6 +199,7 @@ def test_ci_takes_the_newest_and_the_oldest_python_that_work(tmp_path):
     assert done.read_text().splitlines() == [
         f"{fakes}/python3.12 .venv-3.12.1 test",
         f"{fakes}/python3.12 .venv-3.12.1 book",
+        f"{fakes}/python3.12 .venv-3.12.1 seeds SEEDS=0",
         f"{fakes}/python3.12 .venv-3.12.1 long",
         f"{fakes}/python3.11 .venv-3.11.7 unit alone",
     ]
