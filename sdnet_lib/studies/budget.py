@@ -39,6 +39,7 @@ EXPLAINED = {
     "quick": 24,
 }  # images whose maps chapter 9 draws in all manners, 48 in other profiles
 LOOKS = 80  # that these take at an image, about
+SLOW, TESTED = 600, 4  # and those of the slowest methods, at two images, and at each image of the test part
 
 
 class Device(NamedTuple):
@@ -247,5 +248,7 @@ def _chapter_5(sizes: Profile, setting: Setting) -> Cost:
 def _chapter_9(sizes: Profile, setting: Setting) -> Cost:
     half = sizes.images / 2
     asked = asking("resnet50-crop", sizes, setting) * (4 * half)
-    explained = look("features", LITE0, 224, BATCH, setting.mixed) * (EXPLAINED.get(sizes.name, 48) * LOOKS)
+    looks = SLOW + EXPLAINED.get(sizes.name, 48) * LOOKS + half * TESTED
+    explained = look("features", LITE0, 224, BATCH, setting.mixed) * looks
+    explained += step("cnn", LITE0, 224, BATCH, False) * 0  # maps keep for their gradients what a step keeps
     return training("resnet50-crop", sizes, half * LEARN, setting) * 2 + asked + explained
