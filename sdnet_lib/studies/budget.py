@@ -32,7 +32,7 @@ LEARN, STOP = 0.9, 0.1  # of what is not tested: to learn from, and to decide wh
 PAIRED = tuple(name for name, one in registry.APPROACHES.items() if one.module in ("sdnet", "controls"))
 MAKERS = tuple(name for name in PAIRED if registry.find(name).module == "sdnet")  # their generators learn
 EMBEDDED = {"01": 9, "03": 1, "04": 7}  # times a chapter's cohort that go through EfficientNet-Lite0
-MASKED = {"01": 3, "03": 2, "04": 1, "05": 1, "06": 1, "09": 1}  # and through the lung network
+MASKED = {"01": 3, "03": 3, "04": 1, "05": 1, "06": 1, "09": 1, "10": 2}  # and through the lung network
 STEPS = {"smoke": (3, 16), "quick": (24, 16)}  # of the loop by hand in chapter 4, and images in each
 EXPLAINED = {
     "smoke": 2,
@@ -250,5 +250,5 @@ def _chapter_9(sizes: Profile, setting: Setting) -> Cost:
     asked = asking("resnet50-crop", sizes, setting) * (4 * half)
     looks = SLOW + EXPLAINED.get(sizes.name, 48) * LOOKS + half * TESTED
     explained = look("features", LITE0, 224, BATCH, setting.mixed) * looks
-    explained += step("cnn", LITE0, 224, BATCH, False) * 0  # maps keep for their gradients what a step keeps
+    explained += step("cnn", LITE0, 224, BATCH, False) * 0  # its memory: maps need gradients
     return training("resnet50-crop", sizes, half * LEARN, setting) * 2 + asked + explained
