@@ -34,6 +34,13 @@ def python(code: str, *arguments: str) -> list[str]:
     return [sys.executable, "-I", "-c", f"{_same_path()}\n{code}", *arguments]
 
 
+def module(name: str, *arguments: str) -> list[str]:
+    """Return the command of a child that runs a module as ``python -m`` does, and ends with this process."""
+    start = f"from sdnet_lib.children import end_with; end_with({os.getpid()})"
+    run = f"import runpy; runpy.run_module({name!r}, run_name='__main__', alter_sys=True)"
+    return python(f"{start}; {run}", *arguments)
+
+
 def _same_path() -> str:
     """Return code that gives a child our path, without the working directory unless the package is there."""
     here, root = os.path.abspath(""), str(Path(__file__).parents[1])
@@ -42,7 +49,13 @@ def _same_path() -> str:
 
 
 def end_with(parent: int) -> None:
-    """Let Linux kill this process when the thread that started it ends; only Linux can."""
+    """Let Linux kill this process when the thread that started it ends; only Linux can.
+
+    Parameters
+    ----------
+    parent : int
+        As the parent itself says: a child that asks may ask when that one has ended, and get another number.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(DEATH_SIGNAL, signal.SIGKILL)
         if os.getppid() != parent:  # it was killed before Linux was asked

@@ -1,5 +1,6 @@
 """Children run nothing of the working directory, where films and other files lie."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -100,3 +101,15 @@ def test_pythons_without_a_safe_path_start_workers_in_another_way(films, tmp_pat
 
 def test_other_commands_stay_as_they_are():
     assert children.isolated_command(["python", "-c", "1"]) == ["python", "-c", "1"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
+def test_a_module_runs_as_a_child_unless_its_parent_has_ended_before_it_asks(tmp_path, monkeypatch):
+    (tmp_path / "a.json").write_text("[1]")
+
+    def run():
+        return subprocess.run(children.module("json.tool", str(tmp_path / "a.json")), capture_output=True)
+
+    assert run().returncode == 0 and run().stdout.split() == [b"[", b"1", b"]"]
+    monkeypatch.setattr(os, "getpid", lambda: 2**22)  # what the child finds is another process
+    assert run().returncode == 1

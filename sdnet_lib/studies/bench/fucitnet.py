@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from torch.utils.benchmark import Timer
 from torch.utils.benchmark.utils.timer import timer
 
-from sdnet_lib.children import end_with
+from sdnet_lib.children import module
 from sdnet_lib.config import memory_kept, pick_device
 from sdnet_lib.data.cohort import LABELS
 from sdnet_lib.models.batches import loader
@@ -103,7 +103,7 @@ def machine(device: torch.device, threads: int | None = None) -> str:
 
 def _in_a_process(given: dict) -> dict[str, float]:
     done = subprocess.run(
-        [sys.executable, "-m", "sdnet_lib.studies.bench.fucitnet", json.dumps(given)],
+        module("sdnet_lib.studies.bench.fucitnet", json.dumps(given)),
         capture_output=True,
         text=True,
         check=False,
@@ -283,5 +283,4 @@ def _resident() -> int:
 
 
 if __name__ == "__main__":
-    end_with(os.getppid())
     print(json.dumps(_measure(**json.loads(sys.argv[1]))))

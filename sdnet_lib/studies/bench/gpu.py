@@ -11,12 +11,12 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from sdnet_lib import children
 from sdnet_lib.config import Profile, get_profile, pick_device
 from sdnet_lib.files import InputError, write_json
 from sdnet_lib.studies import budget
@@ -134,7 +134,7 @@ def _in_time(name: str, sizes: Sizes, folder: Path, limit: float) -> tuple[dict,
     given = json.dumps(sizes._asdict() | {"profile": vars(sizes.profile)})
     start = time.monotonic()
     with subprocess.Popen(
-        [sys.executable, "-m", "sdnet_lib.studies.bench.parts", name, given, str(folder), str(limit)],
+        children.module("sdnet_lib.studies.bench.parts", name, given, str(folder), str(limit)),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from sdnet_lib import __version__
-from sdnet_lib.children import end_with
+from sdnet_lib.children import module
 from sdnet_lib.config import pick_device
 from sdnet_lib.files import write_json
 from sdnet_lib.studies.bench import NAMES, check, fucitnet
@@ -129,7 +129,7 @@ def _in_a_process(name: str, plain: bool, place: str, images: int, rounds: int) 
     given = json.dumps({"name": name, "plain": plain, "images": images, "rounds": rounds})
     with tempfile.TemporaryDirectory(dir=place) as folder:
         done = subprocess.run(
-            [sys.executable, "-m", "sdnet_lib.studies.bench.measure", given, folder],
+            module("sdnet_lib.studies.bench.measure", given, folder),
             capture_output=True,
             text=True,
             check=False,
@@ -194,6 +194,5 @@ def store(found: dict, file: Path) -> None:
 
 
 if __name__ == "__main__":
-    end_with(os.getppid())
     options = json.loads(sys.argv[1])
     print(json.dumps(_measure(**options, folder=Path(sys.argv[2]))))

@@ -263,7 +263,6 @@ def run(name: str, sizes: Sizes, folder: Path, limit: float) -> None:
 
 if __name__ == "__main__":
     part, given, place, seconds = sys.argv[1:]
-    children.end_with(os.getppid())
     try:
         run(part, Sizes.of(json.loads(given)), Path(place), float(seconds))
     except Exception as error:
