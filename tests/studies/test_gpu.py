@@ -139,24 +139,26 @@ def test_each_part_fits_its_time_by_the_budget():
         assert [line.split()[0] for line in lines if "more than its time" in line] == late
 
 
+FIRST = dict.fromkeys(["films", "phantom", "read"], 1200)  # all of them take a quarter of an hour
 START = """
 import sys
 from pathlib import Path
 from tests.studies import test_gpu
-test_gpu.gpu.SECONDS = dict.fromkeys(test_gpu.gpu.SECONDS, 1200)
+test_gpu.gpu.SECONDS = test_gpu.FIRST
 test_gpu.gpu.measure_all(*map(Path, sys.argv[1:]), 300, test_gpu.TINY)
 """
 
 
 @pytest.mark.long
-def test_the_whole_measurement_is_killed_on_its_way_and_goes_on(tmp_path, monkeypatch, capsys):
-    """All parts at the smallest size; the second call is that of a user, on a CPU that passes for a GPU."""
+def test_the_measurement_is_killed_on_its_way_and_goes_on(tmp_path, monkeypatch, capsys):
+    """At the smallest size; the second call is that of a user, on a CPU that passes for a GPU."""
     file, place = tmp_path / "gpu.json", tmp_path / "place"
     first = subprocess.Popen([sys.executable, "-c", START, file, place], cwd=ROOT)
-    while "phantom" not in (before := parts_of(file)):
+    while "films" not in (before := parts_of(file)):
         assert first.poll() is None
         time.sleep(0.2)
-    below = psutil.Process(first.pid).children(recursive=True)
+    while not (below := psutil.Process(first.pid).children(recursive=True)):  # between two parts
+        time.sleep(0.05)
     first.kill()
     first.wait()
     assert below and not psutil.wait_procs(below, timeout=20)[1]
@@ -164,7 +166,7 @@ def test_the_whole_measurement_is_killed_on_its_way_and_goes_on(tmp_path, monkey
     begun = []
     in_time = gpu._in_time
     monkeypatch.setattr(gpu, "_in_time", lambda name, *more: begun.append(name) or in_time(name, *more))
-    monkeypatch.setattr(gpu, "SECONDS", dict.fromkeys(gpu.SECONDS, 1200))
+    monkeypatch.setattr(gpu, "SECONDS", FIRST)
     monkeypatch.setattr(gpu, "measure_all", partial(gpu.measure_all, sizes=TINY))
     monkeypatch.setattr(gpu, "need", lambda: None)
     command = ["sdnet", "maintain", "gpu", "-o", file, "--folder", place, "--minutes", 300]
@@ -173,15 +175,10 @@ def test_the_whole_measurement_is_killed_on_its_way_and_goes_on(tmp_path, monkey
         cli.main()
     said = capsys.readouterr().out
     assert not stop.value.code and said.startswith("on this machine's CPU, one thread, ")
-    assert begun == [name for name in gpu.SECONDS if name not in before]
+    assert begun == [name for name in FIRST if name not in before]
     found = bench.read(tmp_path)[0]
-    assert {name: part["ended"] for name, part in found["parts"].items()} == dict.fromkeys(
-        gpu.SECONDS, gpu.DONE
-    )
-    assert list(found["stages"]) == [*bench.NAMES] and len(found["goals"]) == 10
-    assert all(goal["what"] in said for goal in found["goals"])
-    assert "did not come to its end" not in speed_page.write(tmp_path)
-    assert (place / "rendered" / "html" / "index.html").exists() and (place / "book.zip").exists()
+    assert {name: part["ended"] for name, part in found["parts"].items()} == dict.fromkeys(FIRST, gpu.DONE)
+    assert list(found["stages"]) == ["phantom", "read"]
 
 
 def parts_of(file) -> dict:
