@@ -1,5 +1,6 @@
 """What all tests share: a cache of their own, no network, and the toy cohort."""
 
+import os
 import signal
 import socket
 from pathlib import Path
@@ -28,12 +29,13 @@ def own_cache(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def own_signals():
-    """Undo what a command that runs in this process makes of signals: forked children would inherit it."""
+def own_process():
+    """Undo what a command makes of this process: children would inherit its signals and variables."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+    os.environ.pop("PYTHONSAFEPATH", None)
 
 
 @pytest.fixture(autouse=True, scope="session")

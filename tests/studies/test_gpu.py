@@ -6,11 +6,11 @@ import sys
 import time
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import psutil
 import pytest
 
+from sdnet_lib import children
 from sdnet_lib.cli import main as cli
 from sdnet_lib.config import get_profile
 from sdnet_lib.files import InputError
@@ -18,7 +18,6 @@ from sdnet_lib.publish import speed_page
 from sdnet_lib.studies import bench, budget
 from sdnet_lib.studies.bench import gpu, measure, parts
 
-ROOT = Path(__file__).parents[2]
 TINY = parts.Sizes(
     replace(get_profile("smoke"), image_size=32, batch=16, generator_backbone="resnet18", repeats=2),
     images=40,
@@ -142,7 +141,6 @@ def test_each_part_fits_its_time_by_the_budget():
 FIRST = dict.fromkeys(["films", "phantom", "read"], 1200)  # all of them take a quarter of an hour
 START = """
 import sys
-from pathlib import Path
 from tests.studies import test_gpu
 test_gpu.gpu.SECONDS = test_gpu.FIRST
 test_gpu.gpu.measure_all(*map(Path, sys.argv[1:]), 300, test_gpu.TINY)
@@ -153,7 +151,7 @@ test_gpu.gpu.measure_all(*map(Path, sys.argv[1:]), 300, test_gpu.TINY)
 def test_the_measurement_is_killed_on_its_way_and_goes_on(tmp_path, monkeypatch, capsys):
     """At the smallest size; the second call is that of a user, on a CPU that passes for a GPU."""
     file, place = tmp_path / "gpu.json", tmp_path / "place"
-    first = subprocess.Popen([sys.executable, "-c", START, file, place], cwd=ROOT)
+    first = subprocess.Popen(children.python(START, str(file), str(place)))
     while "films" not in (before := parts_of(file)):
         assert first.poll() is None
         time.sleep(0.2)
