@@ -168,8 +168,18 @@ def name_controls(app: Sphinx, error: Exception | None) -> None:
         page.write_text(text, encoding="utf-8")
 
 
+def read_side_by_side(app: Sphinx) -> None:
+    """Declare for two extensions of Jupyter Book what they do not say.
+
+    One numbers sections when all pages are read, the other changes each page by itself.
+    """
+    for name in ("sphinx_multitoc_numbering", "sphinx_jupyterbook_latex"):
+        app.extensions[name].parallel_read_safe = True
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register with Sphinx."""
+    app.connect("builder-inited", read_side_by_side)
     app.connect("doctree-resolved", explain_terms)
     app.connect("html-page-context", drop_scripts, priority=900)
     app.connect("html-page-context", finish_body)

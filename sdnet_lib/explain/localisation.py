@@ -127,6 +127,34 @@ def less_baselines(
     return pd.DataFrame(parts)
 
 
+def less_another(
+    table: pd.DataFrame,
+    other: pd.DataFrame,
+    values: Sequence[str],
+    patients: str = "patient_id",
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return how far each method is above itself on another network, image by image, with 95 % intervals.
+
+    Parameters
+    ----------
+    table, other : DataFrame
+        From `table` or `measure_all`, of the same images and methods. A map without anything points nowhere:
+        what is not a number counts as zero.
+    values, patients, seed
+        As in `summarise`.
+
+    Returns
+    -------
+    DataFrame
+        `method, value, images, mean, low, high`: where `low` is above zero, the first network has more.
+    """
+    same = ["image_id", "method"]
+    first, second = (each.fillna(dict.fromkeys(values, 0.0)).set_index(same) for each in (table, other))
+    less = first.assign(**{value: first[value] - second[value] for value in values}).reset_index()
+    return summarise(less, ["method"], values, patients, seed)
+
+
 def baseline(name: str, pixels: np.ndarray) -> np.ndarray:
     """Return maps that no model had a part in, to compare with: float (n, image_size, image_size) in [0, 1].
 

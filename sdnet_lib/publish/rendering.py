@@ -7,11 +7,22 @@ import re
 import subprocess
 from pathlib import Path
 
+from joblib import cpu_count
+
 from sdnet_lib.children import python
 from sdnet_lib.files import machine
 from sdnet_lib.publish import mathfont
 from sdnet_lib.publish.execution import ERROR_LINES, BookError
 from sdnet_lib.publish.light import lighten
+
+# Jupyter Book can have Sphinx read and write pages side by side; only its command does not ask for it
+SIDE_BY_SIDE = """
+from functools import partial
+from jupyter_book import sphinx
+sphinx.build_sphinx = partial(sphinx.build_sphinx, jobs={jobs})
+from jupyter_book.cli.main import main
+main()
+"""
 
 
 def render(source: Path, scratch: Path, book_log: Path) -> Path:
@@ -21,7 +32,7 @@ def render(source: Path, scratch: Path, book_log: Path) -> Path:
     Jupyter Book says is added to `book_log`; a warning raises `BookError` with all warnings.
     """
     start = f"from sdnet_lib.children import end_with; end_with({os.getpid()})"
-    program = python(f"{start}; from jupyter_book.cli.main import main; main()")
+    program = python(f"{start}\n{SIDE_BY_SIDE.format(jobs=cpu_count())}")
     options = ["build", str(source), "--path-output", str(scratch), "-W", "-n", "--keep-going"]
     done = subprocess.run(
         program + options,

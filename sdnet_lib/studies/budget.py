@@ -248,7 +248,8 @@ def _chapter_5(sizes: Profile, setting: Setting) -> Cost:
 def _chapter_9(sizes: Profile, setting: Setting) -> Cost:
     half = sizes.images / 2
     asked = asking("resnet50-crop", sizes, setting) * (4 * half)
-    looks = SLOW + EXPLAINED.get(sizes.name, 48) * LOOKS + half * TESTED
-    explained = look("features", LITE0, 224, BATCH, setting.mixed) * looks
+    drawn = EXPLAINED.get(sizes.name, 48) * LOOKS
+    explained = look("features", LITE0, 224, BATCH, setting.mixed) * (SLOW + drawn + half * TESTED)
+    explained += look("features", LITE0, sizes.image_size, BATCH, setting.mixed) * drawn  # by the innocent
     explained += step("cnn", LITE0, 224, BATCH, False) * 0  # its memory: maps need gradients
-    return training("resnet50-crop", sizes, half * LEARN, setting) * 2 + asked + explained
+    return training("resnet50-crop", sizes, half * LEARN, setting) * 3 + asked + explained

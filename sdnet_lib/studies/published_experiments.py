@@ -10,7 +10,7 @@ import pandas as pd
 
 from sdnet_lib.checksums import read_seal
 from sdnet_lib.config import cache_dir
-from sdnet_lib.evaluation.tables import other_cohorts, read_runs
+from sdnet_lib.evaluation.tables import other_cohorts, read_runs, run_files
 from sdnet_lib.files import InputError
 from sdnet_lib.models import registry
 from sdnet_lib.studies import (
@@ -143,7 +143,7 @@ def gathered(folder: Path) -> tuple[dict[str, pd.DataFrame], dict]:
     """Return the predictions of a folder of runs, by external cohort, and where they come from."""
     tables = {"": read_runs(folder)}
     tables |= {name: read_runs(place) for name, place in other_cohorts(folder).items()}
-    return tables, condense([read_seal(file) for file in sorted(folder.glob("*/r*f*.json"))])
+    return tables, condense([read_seal(file.with_suffix(".json")) for *_, file in sorted(run_files(folder))])
 
 
 def condense(origins: Sequence[dict]) -> dict:

@@ -43,3 +43,15 @@ def test_a_map_without_anything_points_nowhere():
     found = localisation.less_baselines(blank, ["energy_lesions"])
     expected = -table.loc[table["method"] == "uniform", "energy_lesions"].mean()
     assert found["mean"].iloc[0] == pytest.approx(expected) and (found["images"] == 60).all()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_two_networks_are_compared_image_by_image(seed):
+    """What knows no network is the same for both; a map without anything counts as zero."""
+    suspect = made(seed, guilty=0.5, fair=0.3, edges=0.35)
+    innocent = made(seed, guilty=0.3, fair=0.3, edges=0.35).sample(frac=1, random_state=seed)
+    innocent.loc[innocent["method"] == "edges", "energy_lesions"] = np.nan
+    edges = suspect.loc[suspect["method"] == "edges", "energy_lesions"]
+    found = localisation.less_another(suspect, innocent, ["energy_lesions"]).set_index("method")
+    assert found.loc["guilty", "low"] > 0.1 and abs(found.loc["fair", "mean"]) < 0.01
+    assert found.loc["edges", "mean"] == pytest.approx(edges.mean()) and (found["images"] == 60).all()

@@ -141,7 +141,6 @@ CLAIMS: Mapping[str, tuple[Claim, ...]] = {
         Claim("without the plate it is worse", lambda n: n.above("as_learned", "removed")),
         Claim("with the plate on the negatives it is upside down", lambda n: n.number("moved", 2) < 0.5),
         Claim("some map convicts it", lambda n: n["convict"] != "none"),
-        Claim("some map misses the plate", lambda n: n["acquit"] != "none"),
         Claim("the plate is inside some crops", lambda n: n.number("in_crops") > 0),
     ),
     "10": (

@@ -51,6 +51,7 @@ def test_a_cross_validation_is_stored_with_where_it_comes_from(results, toy_coho
             write_parquet(study.path(run, external=external), table)
         origin |= {**run._asdict(), "seconds": 1800, "training": {"epochs": fold}, "code": {"hash": "abc"}}
         write_json(study.path(run, ".json"), origin | {"profile": {"image_size": 64, "repeats": 1}})
+    write_json(study.folder / ".shared" / "r0f0-abc.safetensors.json", {"epochs": 1})  # of two runs
     published.store("shenzhen", *published_experiments.gathered(study.folder))
     assert published.stored() == ["shenzhen"]
     table, origin = published.load("shenzhen")
