@@ -58,19 +58,15 @@ class Part(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """One training: image size in pixels, epochs, the highest rate of its one cycle, and most images.
-
-    The last stage only has to get used to the size of the images: a part of them is enough.
-    """
+    """One training: image size in pixels, epochs, and the highest rate of its one cycle."""
 
     image_size: int
     epochs: int
     lr: float
-    images: int
 
 
-LEARN, CALIBRATE, TEST = Part(4000, 7_000_001), Part(1000, 7_000_002), Part(1000, 7_000_003)
-STAGES = (Stage(128, 3, 2e-2, 4000), Stage(224, 1, 5e-3, 1600), Stage(224, 1, 1e-2, 4000))
+LEARN, CALIBRATE, TEST = Part(10_000, 7_000_001), Part(2000, 7_000_005), Part(2000, 7_000_007)
+STAGES = (Stage(128, 2, 2e-2), Stage(224, 1, 1e-2), Stage(224, 1, 5e-3))
 POINTED = 300  # positives with lesions whose maps are measured
 CAMS = ("hires-cam", "grad-cam", "grad-cam++")  # the first was best on the part for calibration, and is drawn
 WATCHED = 200  # of the learning part, kept out: their loss is shown after each epoch and decides nothing
@@ -155,7 +151,7 @@ def trained(folder: Path) -> tuple[Single, list[dict]]:
             config = TrainingConfig(
                 lr=stage.lr, epochs=stage.epochs, schedule="one-cycle", keep="last", mean=mean, std=std
             )
-            parts = {"train": train[: stage.images], "valid": watched, "profile": _profile(stage)}
+            parts = {"train": train, "valid": watched, "profile": _profile(stage)}
             learner = classifier.learner(table, **parts, model=network, config=config)
             learner.add_cb(keep)
             classifier.fit(learner, _profile(stage))

@@ -26,7 +26,7 @@ def small(monkeypatch, tmp_path):
     monkeypatch.setattr(made, "SIZE", 64)
     for name, images in (("LEARN", 36), ("CALIBRATE", 40), ("TEST", 40)):
         monkeypatch.setattr(made, name, getattr(made, name)._replace(images=images))
-    monkeypatch.setattr(made, "STAGES", (made.Stage(32, 2, 1e-2, 36), made.Stage(40, 1, 1e-2, 20)))
+    monkeypatch.setattr(made, "STAGES", (made.Stage(32, 2, 1e-2), made.Stage(40, 1, 1e-2)))
     monkeypatch.setattr(made, "WATCHED", 4)
 
 
