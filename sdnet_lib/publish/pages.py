@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import platform
 import shutil
@@ -9,10 +10,22 @@ from pathlib import Path
 
 import nbformat
 import yaml
+from joblib import cpu_count, delayed
 
 from sdnet_lib.publish import address
+from sdnet_lib.workers import workers
 
 VERSIONS = ("sdnet-lib", "torch", "torchvision", "fastai", "timm", "numpy", "scikit-learn")
+# pages and the modules that write them, what takes longest first
+COMPUTED = {
+    "cluster": "cluster_page",
+    "results": "results_page",
+    "model_card": "model_card",
+    "audit": "calibration_page",
+    "builder": "builder_page",
+    "data_sets": "data_sets_page",
+    "how_fast": "speed_page",
+}
 # code that makes a notebook run and teaches nothing: on a page it is folded
 SETS_UP = {
     "parameters": "Settings of this run",
@@ -61,34 +74,22 @@ def stage(
         else:
             nbformat.write(_not_run(nbformat.read(notebook, as_version=4)), copy)
     (folder / "book" / "this_run.md").write_text(this_run(executed, parameters, origin), encoding="utf-8")
-    from sdnet_lib.publish import (  # which import torch; the command line should not wait for it
-        builder_page,
-        calibration_page,
-        cluster_page,
-        data_sets_page,
-        model_card,
-        refreshers,
-        results_page,
-        speed_page,
-    )
-
-    computed = {
-        "results": results_page,
-        "model_card": model_card,
-        "audit": calibration_page,
-        "builder": builder_page,
-        "cluster": cluster_page,
-        "data_sets": data_sets_page,
-        "how_fast": speed_page,
-    }
     listed = (root / "_toc.yml").read_text(encoding="utf-8")
-    for name, page in computed.items():
-        if f"book/{name}" in listed:
-            (folder / "book" / f"{name}.md").write_text(page.write(), encoding="utf-8")
+    asked = [name for name in COMPUTED if f"book/{name}" in listed]
+    with workers(min(cpu_count(), len(asked) or 1), "generator") as parallel:
+        for name, text in zip(asked, parallel(delayed(_computed)(name) for name in asked), strict=True):
+            (folder / "book" / f"{name}.md").write_text(text, encoding="utf-8")
+    from sdnet_lib.publish import builder_page, refreshers  # which import torch: the command line does not
+
     if "book/builder" in listed:
         builder_page.flow_diagram().savefig(folder / "book" / builder_page.FIGURE)
     if "book/refreshers" in listed:
         refreshers.write(folder / "book" / "refreshers")
+
+
+def _computed(name: str) -> str:
+    """Return the text of a page of `COMPUTED`."""
+    return importlib.import_module(f"sdnet_lib.publish.{COMPUTED[name]}").write()
 
 
 def title(notebook: nbformat.NotebookNode) -> str:

@@ -141,6 +141,7 @@ def test_each_part_fits_its_time_by_the_budget():
 FIRST = dict.fromkeys(["films", "phantom", "read"], 1200)  # all of them take a quarter of an hour
 START = """
 import sys
+from pathlib import Path
 from tests.studies import test_gpu
 test_gpu.gpu.SECONDS = test_gpu.FIRST
 test_gpu.gpu.measure_all(*map(Path, sys.argv[1:]), 300, test_gpu.TINY)
