@@ -17,7 +17,9 @@ from sdnet_lib.publish.light import lighten
 
 # Jupyter Book can have Sphinx read and write pages side by side; only its command does not ask for it
 SIDE_BY_SIDE = """
+import os
 from functools import partial
+os.register_at_fork(after_in_child=partial(end_with, os.getpid()))
 from jupyter_book import sphinx
 sphinx.build_sphinx = partial(sphinx.build_sphinx, jobs={jobs})
 from jupyter_book.cli.main import main

@@ -68,7 +68,7 @@ class Stage(NamedTuple):
 LEARN, CALIBRATE, TEST = Part(10_000, 7_000_001), Part(2000, 7_000_005), Part(2000, 7_000_007)
 STAGES = (Stage(128, 2, 2e-2), Stage(224, 1, 1e-2), Stage(224, 1, 5e-3))
 POINTED = 300  # positives with lesions whose maps are measured
-CAMS = ("hires-cam", "grad-cam", "grad-cam++")  # the first was best on the part for calibration, and is drawn
+CAMS = ("hires-cam", "grad-cam", "grad-cam++")  # the first, chosen on a calibration part, is drawn
 WATCHED = 200  # of the learning part, kept out: their loss is shown after each epoch and decides nothing
 
 
