@@ -188,33 +188,42 @@ def _attribution(attribute: Callable, predictor: Predictor, pictures: Tensor) ->
 
     with _frozen(predictor), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Input Tensor .* did not already require gradients")
-        maps = [attribute(scores, pictures.clone(), column).sum(1).relu() for column in range(len(LABELS))]
+        maps = attribute(scores, pictures).sum(2).relu()
     with torch.inference_mode():
-        return predictor(pictures), torch.stack(maps, 1)
+        return predictor(pictures), maps
 
 
-def _gradient(scores: Callable, pictures: Tensor, column: int) -> Tensor:
-    from captum.attr import Saliency
-
-    return Saliency(scores).attribute(pictures, target=column)
-
-
-def _integrated(scores: Callable, pictures: Tensor, column: int) -> Tensor:
-    from captum.attr import IntegratedGradients
-
-    return IntegratedGradients(scores).attribute(
-        pictures, target=column, n_steps=STEPS, internal_batch_size=max(BATCH, len(pictures))
+def _one_by_one(attribute: Callable, pictures: Tensor, **options: int) -> Tensor:
+    """Return what a method says of each score, asked for one after the other: (n, 2, channels, h, w)."""
+    return torch.stack(
+        [attribute(pictures.clone(), target=column, **options) for column in range(len(LABELS))], 1
     )
 
 
-def _occlusion(scores: Callable, pictures: Tensor, column: int) -> Tensor:
+def _gradient(scores: Callable, pictures: Tensor) -> Tensor:
+    from captum.attr import Saliency
+
+    return _one_by_one(Saliency(scores).attribute, pictures)
+
+
+def _integrated(scores: Callable, pictures: Tensor) -> Tensor:
+    from captum.attr import IntegratedGradients
+
+    at_once = max(BATCH, len(pictures))
+    return _one_by_one(
+        IntegratedGradients(scores).attribute, pictures, n_steps=STEPS, internal_batch_size=at_once
+    )
+
+
+def _occlusion(scores: Callable, pictures: Tensor) -> Tensor:
     from captum.attr import Occlusion
 
     patch = max(1, pictures.shape[-1] // PATCHES)
-    with torch.inference_mode():
-        return Occlusion(scores).attribute(
-            pictures, (1, patch, patch), strides=(1, patch, patch), baselines=GREY, target=column
+    with torch.inference_mode():  # one pass for both scores, in a row: image after image, N before P
+        found = Occlusion(lambda given: scores(given).flatten()).attribute(
+            pictures, (1, patch, patch), strides=(1, patch, patch), baselines=GREY
         )
+    return found.unflatten(0, (len(pictures), len(LABELS)))
 
 
 def _relevance(predictor: Predictor, pictures: Tensor) -> tuple:

@@ -104,6 +104,23 @@ def test_grad_cam_is_captum_s(pixels, single):
         assert np.allclose(saliency.pair(single, pixels)[:, column], theirs[:, 0].numpy(), atol=1e-4)
 
 
+@pytest.mark.parametrize("kind", ["single", "sdnet"])
+def test_occlusion_of_both_scores_is_captum_s_of_each(kind, pixels, request):
+    from captum.attr import Occlusion
+
+    predictor = request.getfixturevalue(kind)
+    patch = IMAGE_SIZE // saliency.PATCHES
+    window = (1, patch, patch)
+    images = predictors.to_images(pixels)
+    found = saliency.pair(predictor, pixels, "occlusion")
+    for column in range(2):
+        theirs = Occlusion(lambda given, column=column: predictor.scores(predictor(given))[:, column])
+        with torch.inference_mode():
+            lost = theirs.attribute(images, window, strides=window, baselines=saliency.GREY).sum(1).relu()
+        lost = lost / lost.amax((1, 2), keepdim=True).clamp_min(1e-12)
+        assert np.allclose(found[:, column], lost.numpy(), atol=1e-4)
+
+
 def test_grad_cam_plus_plus_is_its_formula():
     rng = torch.Generator().manual_seed(0)
     activation = torch.rand(2, 3, 4, 4, generator=rng)
