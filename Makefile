@@ -11,7 +11,8 @@ SMOKE := $(BIN)/sdnet book --profile smoke --strict --output _build/test
 book: $(VENV)/installed
 	$(BIN)/sdnet book
 
-# nbval executes the notebooks in the smoke profile; what it executed becomes the smoke book
+# nbval executes the notebooks in the smoke profile; what it executed becomes the smoke book, which the browser tests
+# build. The golden record, of all test files the longest, begins early: no process is left alone with it in the end.
 test: browser actionlint $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -19,8 +20,7 @@ test: browser actionlint $(VENV)/installed
 	$(BIN)/python -m sdnet_lib.publish.notebooks lint
 	rm -rf _build/smoke && $(BIN)/python -m sdnet_lib.publish.notebooks smoke _build/smoke
 	$(PYTEST) --dist loadfile --nbval-lax --nbval-current-env -p tests.publish.keep_executed \
-		-m "not long" _build/smoke tests --ignore tests/browser
-	$(SMOKE)
+		-m "not long" _build/smoke tests/golden tests --ignore tests/browser
 	$(PYTEST) -m "not long" tests/browser
 
 unit: $(VENV)/installed

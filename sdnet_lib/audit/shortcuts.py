@@ -27,7 +27,6 @@ from sdnet_lib.data.pixels import read_pixels
 from sdnet_lib.data.splits import Split, splits
 from sdnet_lib.evaluation import curves
 from sdnet_lib.lungs import crop, segmentation
-from sdnet_lib.models.classifier import embed
 
 FULL, LUNGS, BOX, BORDER = "full image", "lungs blanked", "lung box blanked", "border only"
 THUMBNAIL, FILE, PATIENT = "8 x 8 thumbnail", "file metadata", "sex, age and view"
@@ -216,6 +215,13 @@ def scores(table: pd.DataFrame, seed: int = 0) -> dict[str, float]:
         "positives": int(truth.sum()),
     }
     return counts | {name: float(value) for name, value in found.items()}
+
+
+def embed(pixels: np.ndarray) -> np.ndarray:
+    """Return what a frozen ImageNet backbone sees, see `classifier.embed`: float32, (n, features)."""
+    from sdnet_lib.models import classifier  # `sdnet audit` asks no network: a quarter of a gigabyte less
+
+    return classifier.embed(pixels)
 
 
 def features(

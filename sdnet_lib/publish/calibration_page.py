@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from sdnet_lib.audit import findings
-from sdnet_lib.evaluation.render import Table, number
+from sdnet_lib.evaluation.render import NONE, Table, number
 from sdnet_lib.publish.templates import fill
 from sdnet_lib.studies import published, published_audit
 
@@ -14,8 +14,11 @@ def write() -> str:
     """Return the page as Markdown."""
     table, origin = published.load("audit")
     costs, measured = published.load("audit-cost")
+    told, asked = published.load("audit-public")
     return fill(
         "audit",
+        told=public(told),
+        asked=asked,
         costs=cost(costs),
         measured=measured,
         calibration=calibration(table),
@@ -42,6 +45,26 @@ def calibration(table: pd.DataFrame) -> Table:
     ]
     header = ["planted", "Strength", "Images", "Cohorts", "Named", "Another named", "Red", "Green"]
     return Table("Cohorts with one shortcut, audited, in %", header, rows)
+
+
+def public(table: pd.DataFrame) -> Table:
+    """Return a row for each cohort: its verdict, and what is red and amber, with the area of each guess."""
+    rows = []
+    for name, found in table.groupby("cohort", sort=False):
+        first = found.iloc[0]
+        levels = [_named(found[found["level"] == level]) for level in (findings.RED, findings.AMBER)]
+        rows.append([name, f"{first.images:,}", f"{first.verdict}, {first.word}", *levels])
+    return Table("What it says", ["Cohort", "Images", "Verdict", "Red", "Amber"], rows)
+
+
+def _named(found: pd.DataFrame) -> str:
+    """List findings: what was asked, how well it guesses the label, and what it goes with."""
+    said = []
+    for row in found.itertuples():
+        notes = [] if pd.isna(row.auc) else [number(row.auc, 2, 1)]
+        notes += [f"goes with {row.goes_with}"] if isinstance(row.goes_with, str) else []
+        said.append(row.name + (f" ({', '.join(notes)})" if notes else ""))
+    return ", ".join(said) or NONE
 
 
 def cost(table: pd.DataFrame) -> Table:

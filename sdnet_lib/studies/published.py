@@ -26,6 +26,7 @@ TABLES = {
     "pointing": "pointing",
     "audit": "audit_calibration",
     "audit-cost": "audit_cost",
+    "audit-public": "audit_public",
     "build": "build_trial",
     "data-sets": "data_sets",
 }  # other results, and the names of their files

@@ -18,6 +18,7 @@ from sdnet_lib.studies import (
     published,
     published_audit,
     published_audit_cost,
+    published_audit_public,
     published_data_sets,
     published_pointing,
     published_shortcuts,
@@ -114,6 +115,8 @@ def publish(name: str, data: Path, jobs: int | None, **beside: Callable[[], tupl
         published.store(name, *published_audit.compute())
     elif name == "audit-cost":
         published.store(name, *published_audit_cost.compute())
+    elif name == "audit-public":
+        published.store(name, *published_audit_public.compute(data))
     elif name == "data-sets":
         published.store(name, *published_data_sets.compute(data))
     else:

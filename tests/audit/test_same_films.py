@@ -14,6 +14,7 @@ def pictures():
     return [made.film(seed)[0] for seed in range(12)]
 
 
+@pytest.mark.long
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 10_000), st.floats(0.001, 0.3), st.booleans())
 def test_the_quick_search_finds_what_comparing_all_pairs_finds(seed, noise, mirrored):

@@ -1,11 +1,13 @@
 """The book in the `smoke` profile, served on this machine, and a headless browser that looks at it."""
 
 import http.server
+import os
 import threading
 from functools import partial
 from pathlib import Path
 
 import pytest
+from bs4 import BeautifulSoup
 from filelock import FileLock
 from playwright.sync_api import sync_playwright
 
@@ -18,10 +20,21 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="session")
 def html():
     """The folder of web pages, built if need be; unchanged notebooks do not run again."""
-    output = ROOT / "_build" / "test"
+    output, run = ROOT / "_build" / "test", os.environ.get("PYTEST_XDIST_TESTRUNUID", "alone")
     output.mkdir(parents=True, exist_ok=True)
-    with FileLock(output / ".tests"):  # of several test processes one builds
-        return build.build(output=output, profile="smoke", strict=True).parent
+    built = output / ".tests-built"  # by which run: of several test processes one builds
+    with FileLock(output / ".tests"):
+        if run == "alone" or not built.exists() or built.read_text() != run:
+            build.build(output=output, profile="smoke", strict=True)
+            built.write_text(run)
+    return output / "html"
+
+
+@pytest.fixture(scope="session")
+def pages(html):
+    """All pages by name, parsed."""
+    files = sorted([*html.glob("book/**/*.html"), *html.glob("notebooks/*.html")])
+    return {str(f.relative_to(html)): BeautifulSoup(f.read_text(), "html.parser") for f in files}
 
 
 @pytest.fixture(scope="session")

@@ -12,13 +12,6 @@ EXTERNAL = re.compile(r"^(https?:|mailto:|data:)")
 
 
 @pytest.fixture(scope="session")
-def pages(html):
-    """All pages by name, parsed."""
-    files = sorted([*html.glob("book/**/*.html"), *html.glob("notebooks/*.html")])
-    return {str(f.relative_to(html)): BeautifulSoup(f.read_text(), "html.parser") for f in files}
-
-
-@pytest.fixture(scope="session")
 def chapters(pages):
     return {name: page for name, page in pages.items() if name.startswith("notebooks/")}
 

@@ -259,6 +259,7 @@ def test_another_form_is_an_error():
         render.write(render.Table("c", ["x"], []), "html")
 
 
+@pytest.mark.long
 def test_a_study_of_full_size_is_quick_and_loads_nothing_heavy(tmp_path):
     approaches = ("covidnet", "covid-caps", "resnet50", "resnet50-crop", "fucitnet", "covid-sdnet")
     runs = write(study(approaches, n=852, repeats=5), tmp_path)

@@ -1,8 +1,11 @@
 """No damage passes; `python -m tests.faults.damage` tries a thousand of each kind."""
 
+import pytest
+
 from tests.faults import damage
 
 
+@pytest.mark.long
 def test_no_damage_passes_unnoticed():
     found = damage.table(20).set_index("kind")
     assert set(found.index) == set(damage.KINDS) and (found["tried"] == 20).all()

@@ -19,12 +19,14 @@ def peace(folder):
     return kill.undisturbed(COMMANDS["phantom"], folder, folder)
 
 
+@pytest.mark.long
 def test_killed_it_leaves_nothing_and_ends_as_if_nothing_had_been(folder, peace):
     hows = [signal.SIGKILL, signal.SIGKILL, signal.SIGTERM]
     wrong = kill.try_kills(COMMANDS["phantom"], folder, folder, *peace, hows, random.Random(0))
     assert [text for _, text in wrong if text] == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["full-disk", "read-only", "locale-c"])
 def test_a_surrounding_that_refuses(name, folder, peace):
     found = surroundings.ALL[name](COMMANDS["phantom"], folder, folder, peace[0])

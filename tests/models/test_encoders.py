@@ -84,6 +84,7 @@ def test_rad_dino_with_random_weights_is_normalised_as_its_files_say(films, rand
     np.testing.assert_allclose(probe.features(found, images), expected, atol=1e-3)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["xrv-densenet121-probe", "rad-dino-probe"])
 def test_with_random_weights_the_whole_way_is_gone(name, request, tmp_path):
     request.getfixturevalue("random_xrv" if name.startswith("xrv") else "random_rad_dino")

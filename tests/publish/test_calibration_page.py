@@ -28,6 +28,19 @@ def test_every_question_has_its_threshold():
     assert "| thumbnail | 0.95 | never |" in page and "| every other question | 0.60 | 0.75 |" in page
 
 
+def test_a_public_set_has_a_row_with_its_verdict_and_what_is_red():
+    table, origin = published.load("audit-public")
+    page = calibration_page.write()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines()]
+    for name, found in table.groupby("cohort"):
+        (row,) = (cells for cells in rows if cells[0] == name)
+        assert row[2] == f"{found['verdict'].iloc[0]}, {found['word'].iloc[0]}"
+        for level, cell in zip(("red", "amber"), row[3:], strict=True):
+            named = found.loc[found["level"] == level, "name"]
+            assert all(one in cell for one in named) and (len(named) > 0) == (cell != "–")
+    assert origin["command"] in page
+
+
 def test_what_audits_cost_is_what_was_measured():
     table, origin = published.load("audit-cost")
     page = calibration_page.write()

@@ -49,16 +49,6 @@ def test_the_workflows_have_no_fault(command):
         (SAFETY, "@08c6903cd8c0fde910a37f88322edcfb5dd907a8 # v5.0.0", "@v5", "unpinned-uses"),
         (SAFETY, "persist-credentials: false", "fetch-depth: 1", "artipacked"),
         (SAFETY, '"Book of $GITHUB_SHA"', '"${{ github.event.head_commit.message }}"', "template-injection"),
-        (LINT, "runs-on:", "run-on:", "[syntax-check]"),
-        (LINT, "github.repository", "github.repositories", "[expression]"),
-        (LINT, "github.repository", "github.repository ==", "[expression]"),
-        (LINT, "ubuntu-24.04", "ubuntu-24.40", "[runner-label]"),
-        (LINT, "branches: [main]", 'branches: ["[main"]', "[glob]"),
-        (LINT, "push:", "pushed:", "[events]"),
-        (LINT, "contents: write", "contents: all", "[permissions]"),
-        (LINT, "timeout-minutes: 120", "needs: test", "[job-needs]"),
-        (LINT, "TOKEN: ${{ github.token }}", "TO KEN: ${{ github.token }}", "[env-var]"),
-        (LINT, "git add --all", "echo '${{ github.event.head_commit.message }}'", "untrusted"),
     ],
 )
 def test_each_tool_finds_faults(command, old, new, said, tmp_path):
@@ -67,6 +57,41 @@ def test_each_tool_finds_faults(command, old, new, said, tmp_path):
     (tmp_path / "publish.yml").write_text(text.replace(old, new))
     status, found = run(command, tmp_path / "publish.yml")
     assert status != 0 and said in found, found
+
+
+FAULTS = [
+    ("runs-on:", "run-on:", "[syntax-check]"),
+    ("github.repository", "github.repositories", "[expression]"),
+    ("github.repository", "github.repository ==", "[expression]"),
+    ("ubuntu-24.04", "ubuntu-24.40", "[runner-label]"),
+    ("branches: [main]", 'branches: ["[main"]', "[glob]"),
+    ("push:", "pushed:", "[events]"),
+    ("contents: write", "contents: all", "[permissions]"),
+    ("timeout-minutes: 120", "needs: test", "[job-needs]"),
+    ("TOKEN: ${{ github.token }}", "TO KEN: ${{ github.token }}", "[env-var]"),
+    ("git add --all", "echo '${{ github.event.head_commit.message }}'", "untrusted"),
+]
+
+
+@pytest.fixture(scope="module")
+def linted(tmp_path_factory):
+    """What actionlint, which takes seconds to start, says of all `FAULTS`, each in a file of its own."""
+    text, folder = (
+        (ROOT / ".github" / "workflows" / "publish.yml").read_text(),
+        tmp_path_factory.mktemp("all"),
+    )
+    files = [folder / f"fault-{number}.yml" for number in range(len(FAULTS))]
+    for file, (old, new, _) in zip(files, FAULTS, strict=True):
+        assert old in text
+        file.write_text(text.replace(old, new))
+    status, found = run(LINT, *files)
+    assert status != 0
+    return [[line for line in found.splitlines() if f"{file.name}:" in line] for file in files]
+
+
+@pytest.mark.parametrize("number", range(len(FAULTS)), ids=[said for *_, said in FAULTS])
+def test_actionlint_finds_faults(number, linted):
+    assert any(FAULTS[number][-1] in line for line in linted[number]), linted[number]
 
 
 @TOOLS

@@ -251,6 +251,7 @@ def cluster():
     patch = pytest.MonkeyPatch()
     for name, value in ray_connection.SETTINGS.items():
         patch.setenv(name, value)
+    patch.setenv("RAY_worker_niceness", "0")  # else a busy machine leaves its workers next to nothing
     from ray.cluster_utils import Cluster
 
     before = {process.pid for process in psutil.Process().children(recursive=True)}
@@ -281,6 +282,7 @@ def start(cohort: pd.DataFrame, out: str | Path, address: str, folder: Path) -> 
     )
 
 
+@pytest.mark.long
 @needs_ray
 def test_a_machine_is_lost_and_the_tables_are_those_of_a_local_study(cohort, cluster, tmp_path):
     """Then the folder is moved to a store, a run is taken away, and only that one is done again."""

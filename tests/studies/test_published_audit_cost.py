@@ -1,8 +1,11 @@
 """What an audit costs is what the command took, its child processes included."""
 
+import pytest
+
 from sdnet_lib.studies import published_audit_cost
 
 
+@pytest.mark.long
 def test_each_cohort_is_audited_by_the_command_and_measured_once(tmp_path, monkeypatch):
     monkeypatch.setenv("SDNET_CACHE", str(tmp_path))
     runs = [(16, 64, "found"), (20, 64, "known")]

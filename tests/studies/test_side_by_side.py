@@ -25,6 +25,7 @@ def looks(network, images):
     return lambda count: copy.deepcopy(network)(images[:count])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("times, runs", [(2, 1), (3.5, 2), (6.1, 5)])
 def test_runs_side_by_side_find_memory_for_whole_batches(times, runs, monkeypatch):
     """All networks, what their steps keep and their optimisers are there at once; nobody's parts shrink."""
@@ -66,6 +67,7 @@ def card(monkeypatch):
     return pretend
 
 
+@pytest.mark.long
 def test_a_card_is_shared_where_one_run_cannot_fill_it(card, toy_cohort, tmp_path):
     study = Study(tmp_path, toy_cohort, get_profile("paper"))
     small = replace(study, profile=replace(get_profile("smoke"), backbone="resnet18"))
