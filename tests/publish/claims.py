@@ -58,7 +58,7 @@ CLAIMS: Mapping[str, tuple[Claim, ...]] = {
         Claim(
             "in the honest cohort the border gives less", lambda n: n.above("here_border", "elsewhere_border")
         ),
-        Claim("and the file next to nothing", lambda n: n.number("elsewhere_file") < 0.65),
+        Claim("and so does the file", lambda n: n.above("here_file", "elsewhere_file")),
         Claim("the audit says red of the mixture", lambda n: n["audit_here"] == "red"),
         Claim("and not of the honest cohort", lambda n: n["audit_elsewhere"] != "red"),
     ),
