@@ -2,12 +2,13 @@
 
 import json
 import re
+import subprocess
 import unicodedata
 
 import pytest
 from bs4 import BeautifulSoup
 
-from sdnet_lib import names
+from sdnet_lib import children, names
 from sdnet_lib.data.cohort import write_cohort
 from sdnet_lib.files import InputError
 from sdnet_lib.phantom import cohorts
@@ -125,3 +126,18 @@ def test_the_command_ends_with_1_on_red_with_0_else_and_with_2_on_bad_input(
     write_cohort(few, tmp_path / "few")
     code, _, complaint = run(monkeypatch, capsys, "audit", tmp_path / "few", "-o", tmp_path / "f")
     assert code == 2 and complaint.count("\n") == 1 and "5 folds need" in complaint
+
+
+@pytest.mark.long
+def test_an_audit_of_any_cohort_trains_no_network_and_loads_nothing_for_it(cohort, tmp_path):
+    """fastai and what it brings take a quarter of a gigabyte, and seconds to load."""
+    bare = cohort.drop(columns=["lung_mask", "lesion_mask"]).assign(image_id=range(40))
+    asked = ["sdnet", "audit", str(write_cohort(bare, tmp_path)), "-o", str(tmp_path / "out")]
+    program = (
+        f"import sys\nfrom sdnet_lib.cli.main import main\nsys.argv = {asked!r}\n"
+        "try: main()\n"
+        "finally: print('loaded:', *sorted({'fastai', 'IPython', 'spacy'} & set(sys.modules)))"
+    )
+    done = subprocess.run(children.python(program), capture_output=True, text=True)
+    assert (tmp_path / "out" / audit_page.PAGE).exists(), done.stderr
+    assert done.stdout.splitlines()[-1] == "loaded:"
