@@ -26,7 +26,7 @@ test: browser actionlint $(VENV)/installed
 unit: $(VENV)/installed
 	$(PYTEST) --dist loadfile -m "not long" tests --ignore tests/browser
 
-# what takes its time and seldom breaks: kills in the middle of a study, budgets against counted operations, bench,
+# what takes its time and seldom breaks: kills, a lost machine of a cluster, budgets against counted operations, bench,
 # the weight and the access of every page
 long: browser $(VENV)/installed
 	$(PYTEST) --dist loadfile -m long tests
