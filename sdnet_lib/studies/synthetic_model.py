@@ -65,7 +65,7 @@ class Stage(NamedTuple):
     lr: float
 
 
-LEARN, CALIBRATE, TEST = Part(10_000, 7_000_001), Part(2000, 7_000_005), Part(2000, 7_000_007)
+LEARN, CALIBRATE, TEST = Part(16_000, 7_000_001), Part(2000, 7_000_005), Part(4000, 7_000_008)
 STAGES = (Stage(128, 2, 2e-2), Stage(224, 1, 1e-2), Stage(224, 1, 5e-3))
 POINTED = 300  # positives with lesions whose maps are measured
 CAMS = ("hires-cam", "grad-cam", "grad-cam++")  # the first, chosen on a calibration part, is drawn
