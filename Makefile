@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# two processes of one thread each: more threads than cores would only wait for each other
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+# two processes of one thread each: more threads than cores would only wait for each other; test files begin in their
+# order, not those of few tests last, where one that takes a minute would end alone
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --no-loadscope-reorder
 SMOKE := $(BIN)/sdnet book --profile smoke --strict --output _build/test
 
 .PHONY: book test long unit smoke alone fuzz faults seeds browser actionlint lab requirements clean
@@ -12,7 +13,7 @@ book: $(VENV)/installed
 	$(BIN)/sdnet book
 
 # nbval executes the notebooks in the smoke profile; what it executed becomes the smoke book, which the browser tests
-# build. The golden record, of all test files the longest, begins early: no process is left alone with it in the end.
+# build
 test: browser actionlint $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -20,7 +21,7 @@ test: browser actionlint $(VENV)/installed
 	$(BIN)/python -m sdnet_lib.publish.notebooks lint
 	rm -rf _build/smoke && $(BIN)/python -m sdnet_lib.publish.notebooks smoke _build/smoke
 	$(PYTEST) --dist loadfile --nbval-lax --nbval-current-env -p tests.publish.keep_executed \
-		-m "not long" _build/smoke tests/golden tests --ignore tests/browser
+		-m "not long" _build/smoke tests --ignore tests/browser
 	$(PYTEST) -m "not long" tests/browser
 
 unit: $(VENV)/installed
