@@ -22,7 +22,7 @@ test: browser actionlint $(VENV)/installed
 	rm -rf _build/smoke && $(BIN)/python -m sdnet_lib.publish.notebooks smoke _build/smoke
 	$(PYTEST) --dist loadfile --nbval-lax --nbval-current-env -p tests.publish.keep_executed \
 		-m "not long" _build/smoke tests --ignore tests/browser
-	$(PYTEST) -m "not long" tests/browser
+	$(PYTEST) --dist loadfile -m "not long" tests/browser
 
 unit: $(VENV)/installed
 	$(PYTEST) --dist loadfile -m "not long" tests --ignore tests/browser

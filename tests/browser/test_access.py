@@ -39,7 +39,11 @@ def test_no_page_has_a_serious_finding(desk, address, html, axe):
         assert findings(desk, f"{address}/{name}", axe) == [], name
 
 
-@pytest.mark.parametrize(("width", "theme"), SCREENS[1:])  # the first is what all pages are seen with above
+SMALLEST = SCREENS[-1]
+OTHERS = [pytest.param(*screen, marks=pytest.mark.long) for screen in SCREENS[1:-1]]
+
+
+@pytest.mark.parametrize(("width", "theme"), [*OTHERS, SMALLEST])  # all pages are seen with the first, above
 def test_neither_front_page_nor_chapter_has_one_on_another_screen(chromium, address, axe, width, theme):
     with chromium.new_page(viewport={"width": width, "height": 900}, color_scheme=theme) as tab:
         for name in ON_ALL_SCREENS:
