@@ -58,13 +58,12 @@ def public(table: pd.DataFrame) -> Table:
 
 
 def _named(found: pd.DataFrame) -> str:
-    """List findings: what was asked, how well it guesses the label, and what it goes with."""
-    said = []
-    for row in found.itertuples():
-        notes = [] if pd.isna(row.auc) else [number(row.auc, 2, 1)]
-        notes += [f"goes with {row.goes_with}"] if isinstance(row.goes_with, str) else []
-        said.append(row.name + (f" ({', '.join(notes)})" if notes else ""))
-    return ", ".join(said) or NONE
+    """List findings: what was asked and how well it guesses the label; last what goes with another cause."""
+    said = found["name"] + [f" ({number(auc, 2, 1)})" if pd.notna(auc) else "" for auc in found["auc"]]
+    lead = found["goes_with"].fillna("")
+    parts = [", ".join(said[lead == ""])]
+    parts += [f"goes with {one}: {', '.join(said[lead == one])}" for one in lead[lead != ""].unique()]
+    return "; ".join(part for part in parts if part) or NONE
 
 
 def cost(table: pd.DataFrame) -> Table:
