@@ -23,7 +23,7 @@ function fit() {
   for (const table of document.querySelectorAll("article table")) {
     if (!table.offsetParent) continue;
     table.classList.remove("stacked");
-    table.classList.toggle("stacked", table.offsetWidth > table.parentElement.clientWidth + 1);
+    table.classList.toggle("stacked", table.getBoundingClientRect().width > table.parentElement.clientWidth + 1);
   }
   for (const box of document.querySelectorAll("article .output, article figure, article pre")) {
     if (box.scrollWidth > box.clientWidth + 1) box.tabIndex = 0;  // the keyboard scrolls it
@@ -95,5 +95,8 @@ document.addEventListener("DOMContentLoaded", () => {
   }
   // a turned phone, a box that opens, a picture or a font that comes late: whatever alters what fits
   const watch = new ResizeObserver(() => requestAnimationFrame(fit));
-  document.querySelectorAll("article, article table").forEach(box => watch.observe(box));
+  for (const box of document.querySelectorAll("article, article table")) {
+    watch.observe(box);
+    watch.observe(box.parentElement);
+  }
 });
