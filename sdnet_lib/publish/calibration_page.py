@@ -14,11 +14,11 @@ def write() -> str:
     """Return the page as Markdown."""
     table, origin = published.load("audit")
     costs, measured = published.load("audit-cost")
-    told, asked = published.load("audit-public")
+    audited, audits = published.load("audit-public")
     return fill(
         "audit",
-        told=public(told),
-        asked=asked,
+        public=public(audited),
+        audits=audits,
         costs=cost(costs),
         measured=measured,
         calibration=calibration(table),
