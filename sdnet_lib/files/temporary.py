@@ -1,8 +1,8 @@
 """What is on its way: half-written files, folders and private ones, swept when their process is gone.
 
-Each is locked as long as the process lives that makes it, and the system lets the lock go however that
-process ends. So whoever can lock one has found what a dead process left, on this machine, in another
-container or on another node of a cluster.
+Each lies in a folder that is locked as long as the process lives that makes it, and the system lets the lock
+go however that process ends. So whoever can lock one has found what a dead process left, on this machine, in
+another container or on another node of a cluster.
 
 This module imports little, because the command line does.
 """
@@ -15,8 +15,10 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from sdnet_lib.files.machine import named
 
 try:
     import fcntl
@@ -29,39 +31,44 @@ _swept: set[Path] = set()  # folders that this process has looked at
 
 @contextmanager
 def part_of(target: Path, *, folder: bool = False) -> Iterator[Path]:
-    """Lend an empty file or folder beside `target`, on the same file system; what is left of it is removed.
+    """Lend an empty file or folder on the file system of `target`; what is left of it is removed.
 
-    What dead processes left in the folder of `target` goes too.
+    It lies in a locked folder beside `target`, so it may itself be replaced by what another call made. What
+    dead processes left in the folder of `target` goes.
     """
     sweep(target.parent)
-    with _held(target.with_name(f".{target.name}"), 0o777 if folder else None) as part:
+    with _held(target, f".{target.name}", 0o777) as held:
+        part = held / ".part"
+        with named(target, held):
+            part.mkdir() if folder else part.touch()
         yield part
 
 
 @contextmanager
 def private_folder() -> Iterator[Path]:
     """Lend an empty folder that nobody else may look into: images of patients lie in it for a while."""
-    with _held(Path(tempfile.gettempdir()) / "sdnet", 0o700) as part:
-        yield part
+    with _held(Path(tempfile.gettempdir()) / "sdnet", "sdnet", 0o700) as folder:
+        yield folder
 
 
 @contextmanager
-def _held(start: Path, mode: int | None) -> Iterator[Path]:
-    """Make a file, or a folder of a `mode`, whose name begins so; lock it while the block lasts."""
+def _held(target: Path, name: str, mode: int) -> Iterator[Path]:
+    """Make a folder of a `mode` beside `target` whose name begins so; lock it while the block lasts."""
     while True:
-        part = start.with_name(f"{start.name}.{uuid.uuid4().hex[:8]}.part")
-        if mode is None:
-            part.touch(exist_ok=False)
-        else:
-            part.mkdir(mode)
-        lock = _lock(part)
-        if part.exists():
+        folder = target.with_name(f"{name}.{uuid.uuid4().hex[:8]}.part")
+        with named(target, folder):
+            folder.mkdir(mode)
+        try:
+            lock = _lock(folder)
+        except BlockingIOError:  # somebody sweeps it, who found it before it was locked
+            continue
+        if folder.exists():
             break
-        _unlock(lock)  # somebody swept it before it was locked
+        _unlock(lock)  # somebody has swept it
     try:
-        yield part
+        yield folder
     finally:
-        _remove(part)
+        _remove(folder)
         _unlock(lock)
 
 
@@ -83,14 +90,21 @@ def sweep(folder: Path, *, again: bool = False) -> None:
     except OSError:  # missing, or not ours to read: then nothing of ours is in it
         return
     for part in parts:
-        lock = _lock(part)
-        if lock is not None:
-            _remove(part)
-            _unlock(lock)
+        with suppress(BlockingIOError):
+            lock = _lock(part)
+            if lock is not None:
+                _remove(part)
+                _unlock(lock)
 
 
 def _lock(part: Path) -> int | None:
-    """Lock a file or folder of this user; return the descriptor that holds it, or None if another does."""
+    """Lock a file or folder of this user; return the descriptor that holds it, None if it cannot be locked.
+
+    Raises
+    ------
+    BlockingIOError
+        If another holds it.
+    """
     if fcntl is None:
         return None
     try:
@@ -101,7 +115,10 @@ def _lock(part: Path) -> int | None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.fstat(descriptor).st_uid == os.geteuid():
             return descriptor
-    except OSError:  # held, or a file system without locks
+    except BlockingIOError:
+        os.close(descriptor)
+        raise
+    except OSError:  # a file system without locks
         pass
     os.close(descriptor)
     return None

@@ -76,19 +76,81 @@ def test_nobody_else_may_look_into_a_private_folder(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_is_swept_before_it_is_locked_is_made_anew(tmp_path, monkeypatch):
+def test_what_is_swept_before_it_is_locked_is_made_anew(tmp_path, monkeypatch):
     lock, tried = temporary._lock, []
 
     def late(part):
         tried.append(part)
         if len(tried) == 1:
-            part.unlink()  # as another process does that has found it unlocked
+            part.rmdir()  # as another process does that has found it unlocked
+        if len(tried) == 2:
+            raise BlockingIOError  # another process has it in hand, and is about to remove it
         return lock(part)
 
     monkeypatch.setattr(temporary, "_lock", late)
     with whole(tmp_path / "a") as part:
         part.write_text("whole")
-    assert len(tried) == 2 and (tmp_path / "a").read_text() == "whole"
+        assert part.is_relative_to(tried[2])
+    assert len(tried) == 3 and (tmp_path / "a").read_text() == "whole"
+
+
+SWEEP = """
+import sys
+from pathlib import Path
+from sdnet_lib.files import temporary
+
+temporary.sweep(Path(sys.argv[1]))
+"""
+WRITE = """
+import sys
+from pathlib import Path
+from sdnet_lib.files import new_folder, temporary, write_text
+
+for number in range(150):
+    temporary.sweep(Path(sys.argv[1]), again=True)
+    with new_folder(Path(sys.argv[1]) / f"{sys.argv[2]}-{number}") as part:
+        write_text(part / "a", "whole")
+"""
+
+
+def swept_by_another(folder):
+    """Have another process remove what it takes for left by a dead one."""
+    subprocess.run([sys.executable, "-c", SWEEP, str(folder)], check=True)
+
+
+@pytest.mark.parametrize("inner", [new_folder, "rename"])
+def test_a_folder_stays_ours_when_it_is_replaced_while_it_is_made(inner, tmp_path):
+    with new_folder(tmp_path / "cohort") as part:
+        if inner == "rename":
+            (tmp_path / "made").mkdir()
+            (tmp_path / "made").rename(part)
+        else:
+            with inner(part) as again:
+                (again / "film.png").write_text("x")
+        swept_by_another(tmp_path)
+        (part / "seal.json").write_text("{}")
+    assert (tmp_path / "cohort" / "seal.json").exists() and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_file_stays_ours_when_it_is_replaced_while_it_is_made(tmp_path):
+    with whole(tmp_path / "model") as part:
+        write_text(part, "first")
+        swept_by_another(tmp_path)
+        assert part.read_text() == "first"
+    assert (tmp_path / "model").read_text() == "first" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_writers_and_sweepers_side_by_side_lose_nothing(tmp_path):
+    command = [sys.executable, "-c", WRITE, str(tmp_path)]
+    writers = [subprocess.Popen([*command, str(number)], stderr=subprocess.PIPE) for number in range(4)]
+    assert [writer.communicate()[1] for writer in writers] == [b""] * 4
+    assert len(list(tmp_path.glob("*/a"))) == 600 and len(list(tmp_path.iterdir())) == 600
+
+
+def test_a_place_that_cannot_be_written_is_named_as_the_caller_said(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=r"file/a'$"), temporary.part_of(tmp_path / "file" / "a"):
+        pass
 
 
 def test_many_writers_of_one_file_leave_one_whole_file(tmp_path):
