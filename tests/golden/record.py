@@ -1,4 +1,4 @@
-"""What the library computes, written down: ``python -m tests.golden.record [FOLDER]``.
+"""What the library computes, written down: ``python -m tests.golden.record [FOLDER [PART...]]``.
 
 `test_golden.py` calls this and compares the result with the folder `stored`, which is the default FOLDER.
 Write `stored` anew only in a commit that means to change a number, and say there which number and why.
@@ -20,6 +20,8 @@ os.environ |= {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -36,10 +38,13 @@ STORED = Path(__file__).parent / "stored"
 RUNS = Path(sdnet_lib.__file__).parent / "results" / "runs"
 MODELS = ("synthetic", "biased-demo")
 FORMATS = ("text", "markdown", "csv", "latex")
-# Five epochs, with early stopping and a choice of lambda, for the paper's own systems; one for the others.
+# Five epochs, with early stopping and a choice of lambda, for the paper's own systems; one for the others. Of
+# the large ones no tensors.
 QUICK = ("resnet50", "resnet50-crop", "fucitnet", "covid-sdnet")
 SMOKE = ("covidnet-b", "covidnet-c", "covid-caps", "darkcovidnet", "deepcovidexplainer", "mobilenet")
 LARGE = ("covidnet", "covidnet-balanced", "covidnet-small", "covidnet-large", "bayesian-resnet50v2")
+SYSTEMS = ("quick", QUICK, "--keep-models")
+ALL = (SYSTEMS, ("smoke", SMOKE, "--keep-models"), ("smoke", LARGE))
 
 
 def sdnet(*arguments: object) -> str:
@@ -91,8 +96,8 @@ def grad_cam() -> None:
     np.savez_compressed("grad_cam/maps.npz", **maps)
 
 
-def tables() -> None:
-    """Every stored study in every format; one of them with the paper's numbers and per fold too."""
+def tables(forms: Iterable[str] = FORMATS) -> None:
+    """Every stored study in these formats; one of them with the paper's numbers and per fold too."""
     Path("tables").mkdir()
     with tempfile.TemporaryDirectory() as unpacked:
         for card in sorted(RUNS.glob("*.json")):
@@ -100,13 +105,13 @@ def tables() -> None:
             write(pd.read_parquet(RUNS / f"{card.stem}.parquet"), study)
             for other in RUNS.glob(f"{card.stem}-on-*.parquet"):
                 write(pd.read_parquet(other), study / other.stem.removeprefix(f"{card.stem}-"))
-            for form in FORMATS:
+            for form in forms:
                 sdnet("tables", study, "--format", form, "-o", f"tables/{card.stem}.{form}")
         sdnet("tables", f"{unpacked}/phantom", "--paper", "--per", "fold", "-o", "tables/phantom-paper.text")
 
 
-def runs() -> None:
-    """Predictions of every approach, and the size of each tensor of its first model.
+def runs(groups: Iterable[tuple[str, ...]] = ALL) -> None:
+    """Predictions of approaches, and the size of each tensor of the first model of each.
 
     A network that has trained so little may give all images the same answer; its tensors tell more.
     """
@@ -115,22 +120,10 @@ def runs() -> None:
     predictions, tensors = [], []
     with tempfile.TemporaryDirectory() as folder:
         sdnet("phantom", "--n", 40, "--seed", 1, "--size", 64, "-o", f"{folder}/films")
-        for profile, names, *more in (
-            ("quick", QUICK, "--keep-models"),
-            ("smoke", SMOKE, "--keep-models"),
-            ("smoke", LARGE),
-        ):
+        for profile, names, *more in groups:
             sizes = ("--profile", profile, "--folds", 2, "--side", 32, "--jobs", 1)
-            sdnet(
-                "cv",
-                f"{folder}/films",
-                "--approach",
-                ",".join(names),
-                *sizes,
-                *more,
-                "-o",
-                f"{folder}/{profile}",
-            )
+            chosen = ("--approach", ",".join(names), *sizes, *more)
+            sdnet("cv", f"{folder}/films", *chosen, "-o", f"{folder}/{profile}")
         for file in sorted(Path(folder).glob("*/*/r0f?.parquet")):
             predictions.append(pd.read_parquet(file))
         for file in sorted(Path(folder).glob("*/*/r0f0.safetensors")):
@@ -141,19 +134,22 @@ def runs() -> None:
     pd.DataFrame(tensors).to_parquet("runs/tensors.parquet", index=False)
 
 
-PARTS = (phantoms, crops, predict, grad_cam, tables, runs)
+PARTS = {part.__name__: part for part in (phantoms, crops, predict, grad_cam, tables, runs)}
+# what `make test` has time for
+PARTS |= {"csv": partial(tables, ["csv"]), "systems": partial(runs, [SYSTEMS])}
+WHOLE = ("phantoms", "crops", "predict", "grad_cam", "tables", "runs")
 
 
-def main(folder: Path) -> None:
-    """Write all parts into a folder of their own, each into a folder of its name; what was there goes."""
+def main(folder: Path, parts: Sequence[str] = WHOLE) -> None:
+    """Write parts into a folder, what was there goes."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     os.chdir(folder)
     with tempfile.TemporaryDirectory() as cache:
         os.environ["SDNET_CACHE"] = cache
-        for part in PARTS:
-            part()
+        for part in parts:
+            PARTS[part]()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else STORED)
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else STORED, sys.argv[2:] or WHOLE)
