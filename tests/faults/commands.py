@@ -146,6 +146,9 @@ COMMANDS = {
             files,
         ),
         Command(
+            "audit", lambda given, place: ["audit", f"{given}/films/cohort.csv", "-o", f"{place}/out"], files
+        ),
+        Command(
             "book",
             lambda _, place: [
                 *("book", "--profile", "smoke", "--only", "02", "--jobs", "1", "--output", f"{place}/out")
