@@ -81,7 +81,9 @@ def _points(
 
 
 @style()
-def run_spread(runs: pd.DataFrame, *, baseline: float | None = None) -> Figure:
+def run_spread(
+    runs: pd.DataFrame, *, baseline: float | None = None, intervals: pd.DataFrame | None = None
+) -> Figure:
     """Show the accuracy of every run: one line per approach, one dot per run, a bar at the mean.
 
     Dots of one repetition share a height, so that a repetition that went badly shows as a line.
@@ -93,6 +95,8 @@ def run_spread(runs: pd.DataFrame, *, baseline: float | None = None) -> Figure:
         accuracy is undefined have no dot.
     baseline : float, optional
         Where to draw a dashed line, such as the accuracy of always naming the larger class.
+    intervals : DataFrame, optional
+        From `evaluation.statistics.intervals`: drawn as a line through each mean.
     """
     values = runs["accuracy"].reset_index()
     values["approach"] = values["approach"].map(title)
@@ -108,7 +112,12 @@ def run_spread(runs: pd.DataFrame, *, baseline: float | None = None) -> Figure:
     figure.legends.clear()  # the rows have names
     if baseline is not None:
         axes[0, 0].axvline(baseline, **CHANCE)
-    axes[0, 0].set(xlabel="accuracy, one dot per run, bar: mean", ylabel="")
+    said = "accuracy, one dot per run, bar: mean"
+    if intervals is not None:
+        ends = intervals.loc[runs.index.unique("approach"), ["low", "high"]].clip(0, 1).to_numpy().T
+        axes[0, 0].hlines(range(len(rows)), *ends, color=COLOURS["grey"], linewidth=1.5, zorder=1)
+        said += ", line: 95 % interval"
+    axes[0, 0].set(xlabel=said, ylabel="", ylim=(len(rows) - 0.5, -0.5))  # with rows without a dot
     return figure
 
 

@@ -48,10 +48,10 @@ def write() -> str:
     )
 
 
-def flow_diagram() -> Figure:
-    """Draw who was left out of the simulated archive, and why."""
+def figures() -> dict[str, Figure]:
+    """Draw who was left out of the simulated archive, and why; by file name."""
     built = published.load("build")[1]["built"]
-    return plots.flow_diagram(pd.DataFrame(built["flow"]), built["images"])
+    return {FIGURE: plots.flow_diagram(pd.DataFrame(built["flow"]), built["images"])}
 
 
 def headers(table: pd.DataFrame) -> Table:

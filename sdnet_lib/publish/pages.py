@@ -16,7 +16,8 @@ from sdnet_lib.publish import address
 from sdnet_lib.workers import workers
 
 VERSIONS = ("sdnet-lib", "torch", "torchvision", "fastai", "timm", "numpy", "scikit-learn")
-# pages and the modules that write them, what takes longest first
+# pages and the modules that write them, what takes longest first; `write` returns the text, `figures`, if a
+# module has it, what goes beside the page by file name
 COMPUTED = {
     "cluster": "cluster_page",
     "results": "results_page",
@@ -77,19 +78,19 @@ def stage(
     listed = (root / "_toc.yml").read_text(encoding="utf-8")
     asked = [name for name in COMPUTED if f"book/{name}" in listed]
     with workers(min(cpu_count(), len(asked) or 1), "generator") as parallel:
-        for name, text in zip(asked, parallel(delayed(_computed)(name) for name in asked), strict=True):
-            (folder / "book" / f"{name}.md").write_text(text, encoding="utf-8")
-    from sdnet_lib.publish import builder_page, refreshers  # which import torch: the command line does not
-
-    if "book/builder" in listed:
-        builder_page.flow_diagram().savefig(folder / "book" / builder_page.FIGURE)
+        list(parallel(delayed(_compute)(name, folder / "book") for name in asked))
     if "book/refreshers" in listed:
+        from sdnet_lib.publish import refreshers  # which imports torch: the command line does not
+
         refreshers.write(folder / "book" / "refreshers")
 
 
-def _computed(name: str) -> str:
-    """Return the text of a page of `COMPUTED`."""
-    return importlib.import_module(f"sdnet_lib.publish.{COMPUTED[name]}").write()
+def _compute(name: str, folder: Path) -> None:
+    """Write a page of `COMPUTED` and its figures into a folder."""
+    module = importlib.import_module(f"sdnet_lib.publish.{COMPUTED[name]}")
+    (folder / f"{name}.md").write_text(module.write(), encoding="utf-8")
+    for file, figure in getattr(module, "figures", dict)().items():
+        figure.savefig(folder / file)
 
 
 def title(notebook: nbformat.NotebookNode) -> str:

@@ -6,15 +6,20 @@ What is said about a study is in ``book/templates/studies``.
 from __future__ import annotations
 
 import pandas as pd
+from matplotlib.figure import Figure
 
+from sdnet_lib import plots
 from sdnet_lib.config import stored_profile
-from sdnet_lib.evaluation import gains, report, statistics, tables, trained, uncertainty
+from sdnet_lib.evaluation import gains, learned, metrics, report, statistics, tables, trained, uncertainty
 from sdnet_lib.evaluation.origins import mixed
-from sdnet_lib.evaluation.render import Table, number
+from sdnet_lib.evaluation.render import Table, interval, number
 from sdnet_lib.files import InputError
+from sdnet_lib.models.registry import title
 from sdnet_lib.publish.templates import fill
 from sdnet_lib.studies import published
 
+CARRIED = ("resnet50", "resnet50-crop")  # rows of the table of falls
+RUNS, GAINS = "images/runs_{}.png", "images/gains_{}.png"  # beside the page, by study
 LEVEL = 0.05  # the usual line; a table of p values says more
 LIKE_THE_PAPER = ("phantom", "phantom-no-pcr")  # one hospital and severities: only shapes can be compared
 TITLES = {
@@ -35,7 +40,45 @@ TITLES = {
 
 def write() -> str:
     """Return the page as Markdown; without stored studies it says so."""
-    return fill("results", overview=overview(), studies=[_study(name) for name in _order()])
+    studies = [_study(name) for name in _order()]
+    return fill("results", overview=overview(), falls=falls(), studies=studies)
+
+
+def figures() -> dict[str, Figure]:
+    """Draw the runs of each study, and where its gain comes from if it can tell; by file name."""
+    found = {}
+    for name in _order():
+        predictions, _ = published.load(name)
+        runs = metrics.per_run(predictions)
+        of_runs = learned.has_learned(predictions).groupby([predictions[key] for key in metrics.RUN]).first()
+        runs["accuracy"] = runs["accuracy"].where(of_runs.reindex(runs.index))
+        ends = statistics.intervals(predictions)
+        found[RUNS.format(name)] = plots.run_spread(runs, baseline=larger(predictions), intervals=ends)
+        if len(table := gains.differences(gains.with_decisions(predictions))):
+            found[GAINS.format(name)] = plots.gains(table)
+    return found
+
+
+def larger(predictions: pd.DataFrame) -> float:
+    """Return the accuracy of always naming the larger class."""
+    return float(predictions.drop_duplicates("image_id")["label"].value_counts(normalize=True).max())
+
+
+def falls() -> Table:
+    """Compare areas under the ROC curve at home and away, of the rows that all carried studies can have."""
+    rows = []
+    for name in _order():
+        cohorts = external(name)
+        home = uncertainty.scores(published.load(name)[0]) if cohorts else {}
+        for cohort in cohorts:
+            away = uncertainty.scores(published.load(name, cohort)[0])
+            for approach in (name for name in CARRIED if name in home and name in away):
+                pair = home[approach], away[approach]
+                areas = [interval(*(one[f"auc{end}"] for end in ("", "_low", "_high")), 3, 1) for one in pair]
+                less = number(pair[1]["auc"] - pair[0]["auc"], 3, 1)
+                rows.append([f"{name} to {cohort}", title(approach), *areas, less])
+    header = ["From and to", "Approach", "AUC home [95 %]", "AUC away [95 %]", "Away less home"]
+    return Table("Ours", header, rows)
 
 
 def _order() -> list[str]:
@@ -50,6 +93,8 @@ def _study(name: str) -> dict:
     return {
         "name": name,
         "title": TITLES.get(name, name),
+        "figure": RUNS.format(name),
+        "seen": _seen(predictions),
         "provenance": provenance(predictions, origin),
         "command": origin["command"],
         "tables": [
@@ -58,7 +103,7 @@ def _study(name: str) -> dict:
             uncertainty.accuracies_and_areas(predictions),
         ],
         "beside": report.beside_paper(predictions) if name in LIKE_THE_PAPER else [],
-        "gains": _gains(predictions),
+        "gains": _gains(name, predictions),
         "pairs": uncertainty.pairs(predictions),
         "differ": _differing(predictions),
         "level": LEVEL,
@@ -74,10 +119,27 @@ def _differing(predictions: pd.DataFrame) -> int:
         return 0
 
 
-def _gains(predictions: pd.DataFrame) -> dict | None:
-    """Return where COVID-SDNet's gain comes from in a study, as a table and in words; None without it."""
+def _seen(predictions: pd.DataFrame) -> str:
+    """Say in words what the figure of a study shows."""
+    means = statistics.intervals(predictions)["mean"]
+    return "; ".join(
+        f"no run of {title(approach)} has learned"
+        if pd.isna(mean)
+        else f"{title(approach)} {number(mean, 1)} %"
+        for approach, mean in means.items()
+    )
+
+
+def _gains(name: str, predictions: pd.DataFrame) -> dict | None:
+    """Return where COVID-SDNet's gain comes from in a study: figure, table and words; None without it."""
     found = gains.differences(gains.with_decisions(predictions))
-    return {"table": gains.table(found), "sentences": gains.sentences(found)} if len(found) else None
+    if found.empty:
+        return None
+    return {
+        "figure": GAINS.format(name),
+        "table": gains.table(found),
+        "sentences": gains.sentences(found),
+    }
 
 
 def external(name: str) -> list[str]:

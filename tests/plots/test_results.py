@@ -4,7 +4,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from sdnet_lib import plots
-from sdnet_lib.evaluation import curves, decisions, metrics, tables
+from sdnet_lib.evaluation import curves, decisions, metrics, statistics, tables
 from sdnet_lib.models.registry import title
 from tests.evaluation.made_predictions import study
 
@@ -114,6 +114,17 @@ def test_run_spread_leaves_out_undefined_runs(drawn, predictions):
     *repeats, bars = axis.collections
     assert sum(np.isfinite(dots.get_offsets()).all(1).sum() for dots in repeats) == 19
     assert bars.get_segments()[0][0, 0] == pytest.approx(runs["accuracy"].xs("covid-sdnet").mean())
+    assert sorted(axis.get_ylim()) == [-0.5, len(TITLES) - 0.5]  # a row without a dot has its place
+
+
+def test_run_spread_draws_intervals_through_the_means_and_no_further_than_0_and_1(drawn, predictions):
+    ends = statistics.intervals(predictions)
+    ends.loc["resnet50", ["low", "high"]] = -0.2, 1.3
+    axis = drawn(plots.run_spread(metrics.per_run(predictions), intervals=ends)).axes[0]
+    expected = ends.loc[APPROACHES, ["low", "high"]].clip(0, 1).to_numpy()
+    lines = np.array(axis.collections[-1].get_segments())
+    assert np.array_equal(lines[:, :, 0], expected) and lines[:, 0, 1].tolist() == [0, 1, 2]
+    assert "95 % interval" in axis.get_xlabel()
 
 
 def test_roc_curves_show_curve_and_band(drawn, images):

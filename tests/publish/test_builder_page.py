@@ -23,7 +23,7 @@ def test_every_number_comes_from_the_stored_trial():
 
 def test_the_diagram_shows_every_rule():
     flow = published.load("build")[1]["built"]["flow"]
-    (axes,) = builder_page.flow_diagram().axes
+    (axes,) = builder_page.figures()[builder_page.FIGURE].axes
     said = " ".join(text.get_text() for text in axes.texts)
     assert all(rule in said for rule in flow["rule"])
     assert all(str(count) in builder_page.write() for count in flow["left"])

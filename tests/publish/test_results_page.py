@@ -3,9 +3,10 @@
 import json
 import re
 
+import numpy as np
 import pytest
 
-from sdnet_lib.evaluation import metrics, statistics
+from sdnet_lib.evaluation import metrics, statistics, uncertainty
 from sdnet_lib.publish import results_page, templates
 from sdnet_lib.studies import published
 from tests.evaluation.made_predictions import LEVELS, study
@@ -82,7 +83,7 @@ def test_known_studies_come_in_their_order_and_an_unknown_one_last(stored):
         store(stored, name, study(n=60, repeats=1))
     titles = re.findall(r"^## (.+)$", results_page.write(), re.MULTILINE)
     known = results_page.TITLES
-    assert titles == [known["phantom"], known["shenzhen"], "mine"]
+    assert titles == ["What others found", known["phantom"], known["shenzhen"], "mine"]
 
 
 def test_without_normal_pcr_table_7_is_there_with_negatives_matched_and_not(stored):
@@ -147,6 +148,32 @@ def test_a_study_in_which_only_one_row_has_learned_has_a_page_where_nothing_can_
     store(stored, "phantom", predictions.assign(learned=predictions["approach"] == "resnet50"))
     page = results_page.write()
     assert "Pairs of approaches: 0 of 1 differ" in page and "0, 10 not learned" in page
+
+
+def test_each_study_has_a_figure_of_its_runs_and_those_that_can_tell_one_of_the_gain(stored):
+    predictions = study(approaches=("resnet50", "resnet50-crop", "covid-sdnet"))
+    learned = predictions["approach"] != "resnet50"
+    store(stored, "phantom", predictions.assign(learned=learned))
+    store(stored, "shenzhen", study(approaches=("resnet50", "resnet50-crop")))
+    page, figures = results_page.write(), results_page.figures()
+    names = ["runs_phantom", "gains_phantom", "runs_shenzhen"]
+    assert [*figures] == [f"images/{name}.png" for name in names]
+    assert re.findall(r"^```\{figure\} (\S+)$", page, re.MULTILINE) == [*figures]
+    axis = figures["images/runs_phantom.png"].axes[0]
+    assert [tick.get_text() for tick in axis.get_yticklabels()][0] == "ResNet-50 without segmentation"
+    dots = sum(np.isfinite(row.get_offsets()).all(1).sum() for row in axis.collections[:-2])
+    assert dots == 20  # ten of each that has learned
+    assert "no run of ResNet-50 without segmentation has learned; ResNet-50 with segmentation " in page
+
+
+def test_falls_are_those_of_areas_at_home_and_away(stored):
+    names = ("resnet50-crop", "covid-sdnet")
+    home, away = study(approaches=names), study(n=40, approaches=names, everybody=True, seed=1)
+    store(stored, "phantom-biased", home, {"phantom": away})
+    (row,) = results_page.falls().rows
+    here, there = (uncertainty.scores(one)["resnet50-crop"]["auc"] for one in (home, away))
+    assert row[0] == "phantom-biased to phantom" and row[2].startswith(f"{here:.3f} [")
+    assert row[4] == f"{there - here:.3f}".replace("-", "−")
 
 
 def test_what_is_written_by_hand_about_a_study_holds_no_number():

@@ -22,7 +22,7 @@ TINY = parts.Sizes(
     replace(get_profile("smoke"), image_size=32, batch=16, generator_backbone="resnet18", repeats=2),
     images=40,
     film=64,
-    bench=(4, 2),
+    bench=(8, 2),
     epochs=1,
     book=("smoke", "02"),
 )
