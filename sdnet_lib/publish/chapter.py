@@ -9,12 +9,14 @@ import re
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 
 from sdnet_lib.files import machine
 
+STARTS, STILLBORN = 3, "Kernel died before replying"  # what jupyter_client says of such a kernel
 USERS_OWN = ("InputError", "CohortError", "ImageError")
 
 
@@ -33,10 +35,25 @@ def execute(
     os.environ.update(environment)
     tempfile.tempdir = str(scratch)  # for the file that tells a kernel its ports: it goes when all ends
     try:
-        papermill.execute_notebook(**options)
+        with_a_kernel(lambda: papermill.execute_notebook(**options))
     except Exception as error:  # its traceback would only show the inside of papermill
         saying.send((refused(error), f"{type(error).__name__}: {error}"))
         sys.exit(1)
+
+
+def with_a_kernel(work: Callable[[], object]) -> None:
+    """Do it; if its kernel died before it did anything, again, with another one.
+
+    A kernel is given ports that were free, and by the time it asks for them another program may have them.
+    """
+    for left in reversed(range(STARTS)):
+        try:
+            work()
+            return
+        except RuntimeError as error:
+            if STILLBORN not in str(error) or not left:
+                raise
+            print("a kernel did not start; another one is started", file=sys.stderr, flush=True)
 
 
 def end_with_the_build() -> None:

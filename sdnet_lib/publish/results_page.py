@@ -16,7 +16,7 @@ from sdnet_lib.evaluation.render import Table, interval, number
 from sdnet_lib.files import InputError
 from sdnet_lib.models.registry import title
 from sdnet_lib.publish.templates import fill
-from sdnet_lib.studies import published
+from sdnet_lib.studies import published, published_experiments
 
 CARRIED = ("resnet50", "resnet50-crop")  # rows of the table of falls
 RUNS, GAINS = "images/runs_{}.png", "images/gains_{}.png"  # beside the page, by study
@@ -41,7 +41,9 @@ TITLES = {
 def write() -> str:
     """Return the page as Markdown; without stored studies it says so."""
     studies = [_study(name) for name in _order()]
-    return fill("results", overview=overview(), falls=falls(), studies=studies)
+    stored = published.stored()
+    missing = [TITLES.get(name, name) for name in published_experiments.STUDIES if name not in stored]
+    return fill("results", overview=overview(), falls=falls(), studies=studies, missing=missing)
 
 
 def figures() -> dict[str, Figure]:
@@ -49,9 +51,8 @@ def figures() -> dict[str, Figure]:
     found = {}
     for name in _order():
         predictions, _ = published.load(name)
-        runs = metrics.per_run(predictions)
-        of_runs = learned.has_learned(predictions).groupby([predictions[key] for key in metrics.RUN]).first()
-        runs["accuracy"] = runs["accuracy"].where(of_runs.reindex(runs.index))
+        every = metrics.per_run(predictions).index  # a row stays where no run has learned
+        runs = metrics.per_run(learned.only_learned(predictions)).reindex(every)
         ends = statistics.intervals(predictions)
         found[RUNS.format(name)] = plots.run_spread(runs, baseline=larger(predictions), intervals=ends)
         if len(table := gains.differences(gains.with_decisions(predictions))):
@@ -72,7 +73,7 @@ def falls() -> Table:
         home = uncertainty.scores(published.load(name)[0]) if cohorts else {}
         for cohort in cohorts:
             away = uncertainty.scores(published.load(name, cohort)[0])
-            for approach in (name for name in CARRIED if name in home and name in away):
+            for approach in (one for one in CARRIED if one in home and one in away):
                 pair = home[approach], away[approach]
                 areas = [interval(*(one[f"auc{end}"] for end in ("", "_low", "_high")), 3, 1) for one in pair]
                 less = number(pair[1]["auc"] - pair[0]["auc"], 3, 1)

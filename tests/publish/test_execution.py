@@ -112,6 +112,32 @@ def packages(tmp_path, monkeypatch):
     return folder
 
 
+STILLBORN = """
+import os, sys
+from pathlib import Path
+
+tries = Path(__file__).with_name("tries")
+if "ipykernel_launcher" in sys.orig_argv:
+    so_far = int(tries.read_text()) if tries.exists() else 0
+    tries.write_text(str(so_far + 1))
+    if so_far < {deaths}:
+        os._exit(1)
+"""
+
+
+def test_a_kernel_that_does_not_start_is_started_again(packages, tmp_path):
+    (packages / "sitecustomize.py").write_text(STILLBORN.format(deaths=2))
+    assert printed(run(tmp_path, one=notebook("print('alive')"))["one"]) == "alive\n"
+    assert (packages / "tries").read_text() == "3"
+
+
+def test_a_kernel_that_never_starts_is_said(packages, tmp_path):
+    (packages / "sitecustomize.py").write_text(STILLBORN.format(deaths=9))
+    with pytest.raises(BookError, match="Kernel died before replying"):
+        run(tmp_path, one=notebook("print('alive')"))
+    assert (packages / "tries").read_text() == "3"
+
+
 def test_a_warning_of_a_library_stops_only_a_strict_build(packages, tmp_path, capsys):
     (packages / "noisy.py").write_text("import warnings\ndef work():\n    warnings.warn('I am old')\n")
     cells = notebook("import noisy\nnoisy.work()\nprint('worked')")

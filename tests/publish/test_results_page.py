@@ -81,9 +81,11 @@ def test_the_page_of_one_study(stored):
 def test_known_studies_come_in_their_order_and_an_unknown_one_last(stored):
     for name in ("mine", "shenzhen", "phantom"):
         store(stored, name, study(n=60, repeats=1))
-    titles = re.findall(r"^## (.+)$", results_page.write(), re.MULTILINE)
+    page = results_page.write()
+    titles = re.findall(r"^## (.+)$", page, re.MULTILINE)
     known = results_page.TITLES
-    assert titles == ["What others found", known["phantom"], known["shenzhen"], "mine"]
+    assert titles == ["What others found", known["phantom"], known["shenzhen"], "mine", "What was not run"]
+    assert f"*{known['nih-pneumonia']}*, which" in page and f"*{known['phantom']}*, which" not in page
 
 
 def test_without_normal_pcr_table_7_is_there_with_negatives_matched_and_not(stored):
