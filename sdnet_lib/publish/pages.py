@@ -19,8 +19,8 @@ VERSIONS = ("sdnet-lib", "torch", "torchvision", "fastai", "timm", "numpy", "sci
 # pages and the modules that write them, what takes longest first; `write` returns the text, `figures`, if a
 # module has it, what goes beside the page by file name
 COMPUTED = {
-    "cluster": "cluster_page",
     "results": "results_page",
+    "cluster": "cluster_page",
     "model_card": "model_card",
     "audit": "calibration_page",
     "builder": "builder_page",
