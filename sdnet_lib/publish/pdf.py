@@ -48,7 +48,7 @@ figure, img, table, .admonition, .cell_output { break-inside: avoid; }
 .quiz li { break-inside: avoid; }
 h1, h2, h3, dt, .sd-summary-title { break-after: avoid; }
 p:has(+ :is(table, .table-wrapper, .pst-scrollable-table-container)) { break-after: avoid; }
-figure.refresher > img { width: auto !important; max-height: 44mm; }  /* one page on paper too */
+figure.refresher > img { width: auto !important; max-height: 40mm; }  /* one page on paper too */
 main > section[id^="book-refreshers-"] { font-size: 0.83em; }
 img { max-width: 100%; max-height: 220mm; object-fit: contain; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; }

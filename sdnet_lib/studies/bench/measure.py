@@ -162,7 +162,8 @@ def _measure(name: str, plain: bool, images: int, rounds: int, folder: Path) -> 
         torch.cuda.synchronize()
     seconds = (time.perf_counter() - start) / (rounds - 1)
     gpu = torch.cuda.is_available()
-    memory = torch.cuda.max_memory_allocated() if gpu else fucitnet._resident() - before
+    # a process may also give some of what it had back
+    memory = torch.cuda.max_memory_allocated() if gpu else max(0, fucitnet._resident() - before)
     flop = counted.get_total_flops()
     return {"images": count, "seconds": seconds, "flop": flop, "moved": traffic.moved, "memory": memory}
 
