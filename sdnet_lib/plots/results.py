@@ -96,7 +96,7 @@ def run_spread(
     baseline : float, optional
         Where to draw a dashed line, such as the accuracy of always naming the larger class.
     intervals : DataFrame, optional
-        From `evaluation.statistics.intervals`: drawn as a line through each mean.
+        From `evaluation.statistics.intervals`: drawn as a line through each mean, no further than 0 and 1.
     """
     values = runs["accuracy"].reset_index()
     values["approach"] = values["approach"].map(title)
