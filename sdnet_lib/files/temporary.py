@@ -38,7 +38,7 @@ def part_of(target: Path, *, folder: bool = False) -> Iterator[Path]:
     """
     sweep(target.parent)
     with _held(target, f".{target.name}", 0o777) as held:
-        part = held / ".part"
+        part = held / "part"  # torch.save refuses a name that begins with a dot
         with named(target, held):
             part.mkdir() if folder else part.touch()
         yield part

@@ -8,6 +8,7 @@ import sys
 import threading
 
 import pytest
+import torch
 
 from sdnet_lib.files import new_folder, temporary, whole, write_text
 
@@ -138,6 +139,12 @@ def test_a_file_stays_ours_when_it_is_replaced_while_it_is_made(tmp_path):
         swept_by_another(tmp_path)
         assert part.read_text() == "first"
     assert (tmp_path / "model").read_text() == "first" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_torch_writes_to_what_is_lent(tmp_path):
+    with whole(tmp_path / "model.pth") as part:
+        torch.save({"weights": torch.ones(2)}, part)
+    assert torch.load(tmp_path / "model.pth")["weights"].tolist() == [1, 1]
 
 
 def test_writers_and_sweepers_side_by_side_lose_nothing(tmp_path):
