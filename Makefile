@@ -12,8 +12,8 @@ SMOKE := $(BIN)/sdnet book --profile smoke --strict --output _build/test
 book: $(VENV)/installed
 	$(BIN)/sdnet book
 
-# nbval executes the notebooks in the smoke profile; what it executed becomes the smoke book, which the browser tests
-# build
+# nbval executes the notebooks in the smoke profile; what it executed becomes the smoke book, at which the browser tests
+# look. One process builds it while the other goes on with other tests
 test: browser actionlint $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -21,8 +21,7 @@ test: browser actionlint $(VENV)/installed
 	$(BIN)/python -m sdnet_lib.publish.notebooks lint
 	rm -rf _build/smoke && $(BIN)/python -m sdnet_lib.publish.notebooks smoke _build/smoke
 	$(PYTEST) --dist loadfile --nbval-lax --nbval-current-env -p tests.publish.keep_executed \
-		-m "not long" _build/smoke tests --ignore tests/browser
-	$(PYTEST) --dist loadfile -m "not long" tests/browser
+		-m "not long" _build/smoke tests
 
 unit: $(VENV)/installed
 	$(PYTEST) --dist loadfile -m "not long" tests --ignore tests/browser

@@ -70,9 +70,9 @@ def falls() -> Table:
     rows = []
     for name in _order():
         cohorts = external(name)
-        home = uncertainty.scores(published.load(name)[0]) if cohorts else {}
+        home = _carried_scores(name) if cohorts else {}
         for cohort in cohorts:
-            away = uncertainty.scores(published.load(name, cohort)[0])
+            away = _carried_scores(name, cohort)
             for approach in (one for one in CARRIED if one in home and one in away):
                 pair = home[approach], away[approach]
                 areas = [interval(*(one[f"auc{end}"] for end in ("", "_low", "_high")), 3, 1) for one in pair]
@@ -80,6 +80,11 @@ def falls() -> Table:
                 rows.append([f"{name} to {cohort}", title(approach), *areas, less])
     header = ["From and to", "Approach", "AUC home [95 %]", "AUC away [95 %]", "Away less home"]
     return Table("Ours", header, rows)
+
+
+def _carried_scores(*study: str) -> dict[str, dict[str, float]]:
+    predictions, _ = published.load(*study)
+    return uncertainty.scores(predictions[predictions["approach"].isin(CARRIED)])
 
 
 def _order() -> list[str]:
