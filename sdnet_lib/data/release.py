@@ -183,11 +183,11 @@ def consensus(
     given["level"] = given["score"].map(severity.severity)
 
     first = given[given["place"] < readers].groupby("study_id")
-    mean = first["score"].mean().map(severity.score_from_extent)
+    mean = first["score"].mean().map(severity.score_from_extent).astype("Int64")
     decider = given[given["place"] == readers].set_index("study_id")["score"].reindex(mean.index)
     agreed = first["level"].nunique() == 1
-    score = mean.where(agreed, decider).where(first.size() >= readers)
-    return pd.DataFrame({"rale": score.astype("Int64"), "readings": given.groupby("study_id").size()})
+    score = mean.where(agreed, decider.astype("Int64")).where(first.size() >= readers)
+    return pd.DataFrame({"rale": score, "readings": given.groupby("study_id").size()})
 
 
 def table3(cohort: pd.DataFrame) -> pd.DataFrame:

@@ -196,8 +196,8 @@ def detect(frame: Frame, line: np.ndarray, site: Site, rng: np.random.Generator)
 def count_quanta(expected: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Draw a Poisson number for each pixel, made of a normal one by Cornish and Fisher's expansion.
 
-    Right to a quantum where five or more are expected. ``rng.poisson`` would take more random numbers or fewer
-    as one is rejected or not, and that may depend on a last digit, which processors round differently: from
+    Right to a quantum where five or more are expected. ``rng.poisson`` takes more random numbers or fewer as
+    one is rejected or not, and that may depend on a last digit, which processors round differently: from
     there on the noise of the whole picture would be another.
 
     Parameters

@@ -111,6 +111,18 @@ def test_consensus_of_readers(scores, score):
     )
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("scores", [(3.0, 3.0), (2.0, 3.0), (2.0, 3.0, 8.0)])
+@pytest.mark.parametrize("late", [0, 48])
+def test_no_mixture_of_readings_makes_pandas_warn(scores, late):
+    studies, _, agreed = tables([study("a")])
+    other_studies, _, others = tables([study("b")], scores=scores)
+    readings = pd.concat([agreed, others], ignore_index=True).astype({"score": float})
+    readings["read_at"] += pd.Timedelta(hours=late)
+    found = release.consensus(pd.concat([studies, other_studies], ignore_index=True), readings)
+    assert len(found) == (0 if late else 2) and str(found["rale"].dtype) == "Int64"
+
+
 def test_disagreement_that_nobody_decided_is_excluded():
     assert reasons(*tables([study("a")], scores=(2, 3)))["a"] == "readers disagree, nobody decided"
 

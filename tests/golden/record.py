@@ -13,9 +13,9 @@ come with the course (`tests/models/baselines/test_covidcaps_weights.py` checks 
 
 import os
 
-# Before torch and numpy are imported: with the instructions that all x86 processors since 2013 have, these all
-# round alike and sum in the same order. With whatever each one has, rounding grows during training to 1e-2 of a
-# probability.
+# Before torch and numpy are imported: with the instructions that all x86 processors since 2013 have, these
+# round alike and sum in the same order. With whatever each one has, rounding grows during training to 1e-2 of
+# a probability.
 os.environ |= {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_CBWR": "AVX2"}
 os.environ |= {"OPENBLAS_CORETYPE": "Haswell"}
 os.environ |= {"NPY_DISABLE_CPU_FEATURES": "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL"}
