@@ -104,7 +104,7 @@ def test_grad_cam_is_captum_s(pixels, single):
         assert np.allclose(saliency.pair(single, pixels)[:, column], theirs[:, 0].numpy(), atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["single", "sdnet"])
+@pytest.mark.parametrize("kind", ["single", pytest.param("sdnet", marks=pytest.mark.long)])
 def test_occlusion_of_both_scores_is_captum_s_of_each(kind, pixels, request):
     from captum.attr import Occlusion
 

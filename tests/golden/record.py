@@ -23,8 +23,7 @@ os.environ |= {"NPY_DISABLE_CPU_FEATURES": "AVX512F AVX512CD AVX512_SKX AVX512_C
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
-from functools import partial
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -46,8 +45,7 @@ FORMATS = ("text", "markdown", "csv", "latex")
 QUICK = ("resnet50", "resnet50-crop", "fucitnet", "covid-sdnet")
 SMOKE = ("covidnet-b", "covidnet-c", "covid-caps", "darkcovidnet", "deepcovidexplainer", "mobilenet")
 LARGE = ("covidnet", "covidnet-balanced", "covidnet-small", "covidnet-large", "bayesian-resnet50v2")
-SYSTEMS = ("quick", QUICK, "--keep-models")
-ALL = (SYSTEMS, ("smoke", SMOKE, "--keep-models"), ("smoke", LARGE))
+GROUPS = (("quick", QUICK, "--keep-models"), ("smoke", SMOKE, "--keep-models"), ("smoke", LARGE))
 
 
 def sdnet(*arguments: object) -> str:
@@ -99,8 +97,8 @@ def grad_cam() -> None:
     np.savez_compressed("grad_cam/maps.npz", **maps)
 
 
-def tables(forms: Iterable[str] = FORMATS) -> None:
-    """Every stored study in these formats; one of them with the paper's numbers and per fold too."""
+def tables() -> None:
+    """Every stored study in all formats; one of them with the paper's numbers and per fold too."""
     Path("tables").mkdir()
     with tempfile.TemporaryDirectory() as unpacked:
         for card in sorted(RUNS.glob("*.json")):
@@ -108,13 +106,13 @@ def tables(forms: Iterable[str] = FORMATS) -> None:
             write(pd.read_parquet(RUNS / f"{card.stem}.parquet"), study)
             for other in RUNS.glob(f"{card.stem}-on-*.parquet"):
                 write(pd.read_parquet(other), study / other.stem.removeprefix(f"{card.stem}-"))
-            for form in forms:
+            for form in FORMATS:
                 sdnet("tables", study, "--format", form, "-o", f"tables/{card.stem}.{form}")
         sdnet("tables", f"{unpacked}/phantom", "--paper", "--per", "fold", "-o", "tables/phantom-paper.text")
 
 
-def runs(groups: Iterable[tuple[str, ...]] = ALL) -> None:
-    """Predictions of approaches, and the size of each tensor of the first model of each.
+def runs() -> None:
+    """Predictions of all approaches, and the size of each tensor of the first model of each.
 
     A network that has trained so little may give all images the same answer; its tensors tell more.
     """
@@ -123,7 +121,7 @@ def runs(groups: Iterable[tuple[str, ...]] = ALL) -> None:
     predictions, tensors = [], []
     with tempfile.TemporaryDirectory() as folder:
         sdnet("phantom", "--n", 40, "--seed", 1, "--size", 64, "-o", f"{folder}/films")
-        for profile, names, *more in groups:
+        for profile, names, *more in GROUPS:
             sizes = ("--profile", profile, "--folds", 2, "--side", 32, "--jobs", 1)
             chosen = ("--approach", ",".join(names), *sizes, *more)
             sdnet("cv", f"{folder}/films", *chosen, "-o", f"{folder}/{profile}")
@@ -138,12 +136,9 @@ def runs(groups: Iterable[tuple[str, ...]] = ALL) -> None:
 
 
 PARTS = {part.__name__: part for part in (phantoms, crops, predict, grad_cam, tables, runs)}
-# what `make test` has time for
-PARTS |= {"csv": partial(tables, ["csv"]), "systems": partial(runs, [SYSTEMS])}
-WHOLE = ("phantoms", "crops", "predict", "grad_cam", "tables", "runs")
 
 
-def main(folder: Path, parts: Sequence[str] = WHOLE) -> None:
+def main(folder: Path, parts: Iterable[str] = PARTS) -> None:
     """Write parts into a folder, what was there goes."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -155,4 +150,4 @@ def main(folder: Path, parts: Sequence[str] = WHOLE) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else STORED, sys.argv[2:] or WHOLE)
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else STORED, sys.argv[2:] or PARTS)

@@ -181,6 +181,7 @@ def test_the_command_says_first_that_it_is_no_medical_device(films, tmp_path, mo
     assert not stop.value.code and said[0] == cards.NO_DEVICE and "1 of 1 files predicted" in said[-1]
 
 
+@pytest.mark.long
 def test_interrupted_it_keeps_what_it_has_and_names_the_rest(tmp_path):
     model_file.write(model(image_size=128), tmp_path / "mine.safetensors")
     films = tmp_path / "films"
